@@ -1,0 +1,1 @@
+"""DECIDE: aggregates, deciders, snapshots and their repository. May import `events` and what lies below."""

@@ -1,0 +1,1 @@
+"""MEASURE: the public API beside the bare driver. May import everything but `cli` and `testing`."""

@@ -1,0 +1,1 @@
+"""The `cassorm` command. May import everything."""

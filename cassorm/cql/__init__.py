@@ -1,0 +1,1 @@
+"""SAY: CQL as text, with no I/O. May import `errors` alone."""
