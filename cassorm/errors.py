@@ -15,6 +15,7 @@ CassormError
 |  |- ConflictError           RELOAD: another writer was first
 |  |- StreamNotFoundError     no such stream
 |  |- StreamClosedError       the stream takes no further events
+|  |- StreamTypeError         the stream belongs to another aggregate type
 |  |- StoreSettingsError      local settings against the store's own
 |  `- CatalogError            an event class or payload that cannot be stored or loaded
 `- AggregateError             an aggregate or decider that is declared or used wrongly
@@ -175,6 +176,23 @@ class StreamClosedError(EventStoreError):
             f"is closed at version {version}; nothing was written",
             where=f"stream {stream}",
             remedy="Begin a new stream that refers to it",
+        )
+
+
+class StreamTypeError(EventStoreError):
+    """The stream belongs to another aggregate type; nothing was written.
+
+    `stream`, `asked` (the aggregate type asked for) and `actual` (the stream's own; None when it was begun without).
+    """
+
+    def __init__(self, stream: object, *, asked: str, actual: str | None) -> None:
+        self.stream = stream
+        self.asked = asked
+        self.actual = actual
+        super().__init__(
+            f"is a stream of {actual or 'no aggregate type'}, not of {asked}; nothing was written",
+            where=f"stream {stream}",
+            remedy="Check the id; ids are unique across aggregate types",
         )
 
 
