@@ -21,7 +21,7 @@ def dump(event: Event) -> bytes:
     """
     if not isinstance(event, Event):
         raise CatalogError(
-            f"{event!r} is no event", where="append", remedy="Pass instances of classes derived from cassorm.Event"
+            f"{shown(event)} is no event", where="append", remedy="Pass instances of classes derived from cassorm.Event"
         )
     cls = type(event)
     try:
@@ -29,13 +29,13 @@ def dump(event: Event) -> bytes:
         loaded = cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
     except (PydanticSerializationError, ValidationError, RecursionError, UnicodeError) as error:
         raise CatalogError(
-            f"{event!r} has no JSON that loads again ({_first_line(error)})",
+            f"{shown(event)} has no JSON that loads again ({_first_line(error)})",
             where=f"event {cls.event_type}",
             remedy="Use types that JSON can hold; declare the field's real type rather than Any",
         ) from error
     if loaded != event and not same(loaded, event):
         raise CatalogError(
-            f"{event!r} would come back from JSON as {loaded!r}",
+            f"{shown(event)} would come back from JSON as {shown(loaded)}",
             where=f"event {cls.event_type}, field {_difference(loaded, event)}",
             remedy="Declare the field's real type (Decimal, UUID, tuple[...]) rather than Any or a base class",
         )
@@ -50,13 +50,14 @@ def load(event_type: str, schema_version: int, data: bytes | str) -> Event:
     """
     cls = type_catalog.find(event_type, schema_version)
     try:
-        return cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
+        event: Event = cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
     except ValidationError as error:
         raise CatalogError(
             f"the stored payload does not fit the class {cls.__qualname__} ({_first_line(error)})",
             where=f"event type {event_type!r}, schema version {schema_version}",
             remedy="Give the changed class the next schema_version and keep one that fits the old payload",
         ) from error
+    return event
 
 
 def same(left: Any, right: Any) -> bool:
@@ -74,6 +75,12 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     return False
+
+
+def shown(value: object) -> str:
+    """Return the value's repr, cut to what an error message can hold."""
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _difference(loaded: Event, event: Event) -> str:
