@@ -49,8 +49,12 @@ class Event(BaseModel):
     """
 
     model_config = _FAITHFUL
-    event_type: ClassVar[str] = ""
-    schema_version: ClassVar[int] = 0
+    __event_type__: ClassVar[str] = ""
+    __schema_version__: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        """Take the keywords that `__pydantic_init_subclass__` reads once the fields are known."""
+        super().__init_subclass__()
 
     @classmethod
     def __pydantic_init_subclass__(
@@ -58,13 +62,13 @@ class Event(BaseModel):
     ) -> None:
         """Enter the class in the catalog."""
         super().__pydantic_init_subclass__(**kwargs)
-        cls.event_type = name or cls.__name__
-        cls.schema_version = schema_version
+        cls.__event_type__ = name or cls.__name__
+        cls.__schema_version__ = schema_version
         if abstract:
             return
-        if not cls.event_type.isprintable() or len(cls.event_type) > 200:
+        if not cls.__event_type__.isprintable() or len(cls.__event_type__) > 200:
             raise CatalogError(
-                f"the event name {cls.event_type!r} is not printable text of at most 200 characters",
+                f"the event name {cls.__event_type__!r} is not printable text of at most 200 characters",
                 where=cls.__qualname__,
                 remedy="Give a name such as name='OrderPlaced'",
             )
@@ -75,7 +79,7 @@ class Event(BaseModel):
                 remedy="Count schema versions 1, 2, 3",
             )
         check_fields(cls)
-        type_catalog.add(cls.event_type, schema_version, cls)
+        type_catalog.add(cls.__event_type__, schema_version, cls)
 
 
 @dataclass(slots=True)

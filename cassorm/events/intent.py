@@ -179,7 +179,7 @@ def _encode(event: Event, event_id: UUID, metadata: str | None, now: datetime, l
     if len(data) > limits.event_bytes:
         raise QueryError(
             f"a payload of {len(data):,} bytes exceeds {limits.event_bytes:,} bytes an event",
-            where=f"event {event.event_type}",
+            where=f"event {event.__event_type__}",
             remedy="Store the large part elsewhere and refer to it, or raise max_event_bytes",
         )
-    return Encoded(event_id, event.event_type, event.schema_version, payload.JSON, data, metadata, now)
+    return Encoded(event_id, event.__event_type__, event.__schema_version__, payload.JSON, data, metadata, now)

@@ -1,0 +1,299 @@
+"""`load(dump(event)) == event`, or a refusal before anything is sent: over generated event classes and values."""
+
+import collections
+import enum
+import itertools
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, cast
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, ValidationError, create_model
+
+from cassorm import Event, Value
+from cassorm.errors import CatalogError
+from cassorm.events import payload
+from cassorm.events.event import type_catalog
+from cassorm.events.payload import same
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = 2
+
+
+class Line(Value):
+    sku: str
+    price: Decimal
+    photo: bytes = b""
+
+
+LINES = st.builds(
+    Line, sku=st.text(), price=st.decimals(allow_nan=False, allow_infinity=False), photo=st.binary(max_size=8)
+)
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(),
+        st.binary(),
+        st.decimals(),
+        st.uuids(),
+        st.datetimes(timezones=st.none() | st.timezones()),
+        st.dates(),
+        st.times(),
+        st.timedeltas(),
+        st.sampled_from(Colour),
+        st.characters(categories=["Cs"]),
+        LINES,
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    ),
+    max_leaves=5,
+)
+# An annotation and the values to put into a field of it.
+Kind = tuple[Any, st.SearchStrategy[Any]]
+HASHABLE: list[Kind] = [
+    (Decimal, st.decimals(allow_nan=False)),
+    *(
+        (kind, st.from_type(kind))
+        for kind in (str, int, float, bool, bytes, UUID, datetime, date, time, timedelta, Colour)
+    ),
+]
+SCALARS: list[Kind] = [
+    *HASHABLE,
+    (Line, LINES),
+    (Any, VALUES),
+    (None, st.none()),
+    (datetime, st.datetimes(timezones=st.timezones())),
+]
+
+
+def optional(kind: Kind) -> Kind:
+    return kind if kind[0] in (None, Any) else (kind[0] | None, st.none() | kind[1])
+
+
+# Generic types as plain values: their arguments are known only at run time.
+LIST, TUPLE, DICT, SET, FROZENSET = (cast("Any", kind) for kind in (list, tuple, dict, set, frozenset))
+kinds: st.SearchStrategy[Kind] = st.recursive(
+    st.sampled_from(SCALARS),
+    lambda inner: st.one_of(
+        inner.map(optional),
+        inner.map(lambda k: (LIST[k[0]], st.lists(k[1], max_size=3))),
+        inner.map(lambda k: (TUPLE[k[0], ...], st.lists(k[1], max_size=3).map(tuple))),
+        st.tuples(inner, inner).map(lambda p: (TUPLE[p[0][0], p[1][0]], st.tuples(p[0][1], p[1][1]))),
+        st.tuples(st.sampled_from(HASHABLE), inner).map(
+            lambda p: (DICT[p[0][0], p[1][0]], st.dictionaries(p[0][1], p[1][1], max_size=3))
+        ),
+        st.sampled_from(HASHABLE).map(lambda k: (SET[k[0]], st.sets(k[1], max_size=3))),
+        st.sampled_from(HASHABLE).map(lambda k: (FROZENSET[k[0]], st.frozensets(k[1], max_size=3))),
+    ),
+    max_leaves=4,
+)
+numbers = itertools.count()
+outcomes = collections.Counter[str]()
+
+
+@st.composite
+def events(draw: st.DrawFn) -> Event:
+    fields = draw(st.lists(kinds, min_size=1, max_size=3))
+    definitions: dict[str, Any] = {f"f{n}": (annotation, ...) for n, (annotation, _) in enumerate(fields)}
+    cls = create_model(f"Generated{next(numbers)}", __base__=Event, **definitions)
+    try:
+        return cls(**{f"f{n}": draw(values) for n, (_, values) in enumerate(fields)})
+    except ValidationError:
+        reject()
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(events())
+def test_a_generated_event_loads_equal_or_is_refused(event: Event) -> None:
+    try:
+        data = payload.dump(event)
+    except CatalogError:
+        outcomes["refused"] += 1
+        return
+    outcomes["loaded"] += 1
+    loaded = payload.load(event.__event_type__, event.__schema_version__, data)
+    assert type(loaded) is type(event)
+    assert same(loaded, event)
+    for name in type(event).model_fields:
+        assert type(getattr(loaded, name)) is type(getattr(event, name)) or getattr(loaded, name) == getattr(
+            event, name
+        )
+
+
+def test_most_generated_events_were_not_refused() -> None:
+    assert outcomes["loaded"] > outcomes["refused"], outcomes
+
+
+class Everything(Event):
+    text: str
+    number: int
+    ratio: float
+    money: Decimal
+    id: UUID
+    at: datetime
+    day: date
+    span: timedelta
+    raw: bytes
+    colour: Colour
+    lines: list[Line]
+    table: dict[int, tuple[Line, ...]]
+    tags: frozenset[str]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.builds(
+        Everything,
+        money=st.decimals(allow_nan=False, allow_infinity=False),
+        at=st.datetimes(timezones=st.just(UTC)),
+        lines=st.lists(LINES, max_size=3),
+        table=st.dictionaries(st.integers(), st.lists(LINES, max_size=2).map(tuple), max_size=3),
+        text=st.text(),
+        tags=st.frozensets(st.text(), max_size=3),
+    )
+)
+def test_ordinary_types_are_never_refused(event: Everything) -> None:
+    assert same(payload.load("Everything", 1, payload.dump(event)), event)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), -0.0, 1e308, 5e-324])
+def test_special_floats_come_back(number: float) -> None:
+    class Measured(Event, name="Measured"):
+        value: float
+
+    loaded = payload.load("Measured", 1, payload.dump(Measured(value=number)))
+    assert repr(loaded) == repr(Measured(value=number))
+
+
+def test_an_instance_of_a_subclass_in_a_field_is_refused_rather_than_cut() -> None:
+    class DiscountedLine(Line):
+        discount: Decimal
+
+    class Lined(Event, name="Lined"):
+        line: Line
+
+    with pytest.raises(CatalogError, match="JSON"):
+        payload.dump(Lined(line=DiscountedLine(sku="a", price=Decimal(1), discount=Decimal(1))))
+
+
+def test_aliases_do_not_hinder() -> None:
+    class Aliased(Event, name="Aliased"):
+        unit_price: Decimal = Field(alias="unitPrice")
+
+    event = Aliased(unitPrice=Decimal(3))
+    data = payload.dump(event)
+    assert data == b'{"unit_price":"3"}'
+    assert payload.load("Aliased", 1, data) == event
+
+
+def test_a_field_that_the_class_no_longer_has_is_passed_over() -> None:
+    class Slimmed(Event, name="Slimmed"):
+        kept: int
+
+    assert payload.load("Slimmed", 1, b'{"kept":1,"dropped":2}') == Slimmed(kept=1)
+
+
+class PlainWithBytes(BaseModel):
+    raw: bytes
+
+
+class Hidden(BaseModel):
+    gone: int = Field(exclude=True, default=1)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "problem"),
+    [
+        (Callable[[], int], "is a callable"),
+        (SecretStr, "is a secret"),
+        (list[SecretStr | None], "is a secret"),
+        (PlainWithBytes, "derive PlainWithBytes from cassorm.Value|Derive PlainWithBytes"),
+        (dict[str, list[PlainWithBytes]], "f.raw: holds bytes"),
+        (Annotated[int, Field(exclude=True)], "is excluded"),
+        (Hidden, r"f\.gone: is excluded"),
+    ],
+)
+def test_a_field_that_cannot_come_back_is_refused_at_class_definition(annotation: Any, problem: str) -> None:
+    before = len(type_catalog)
+    with pytest.raises(CatalogError, match=problem):
+        create_model("Refused", __base__=Event, f=(annotation, ...))
+    assert len(type_catalog) == before
+
+
+def test_a_private_attribute_is_refused_at_class_definition() -> None:
+    with pytest.raises(CatalogError, match=r"_note: is private and would not be stored"):
+
+        class Noted(Event):
+            _note: str = PrivateAttr("")
+
+
+def test_two_classes_of_one_name_and_schema_version_are_refused() -> None:
+    class First(Event, name="Twice"):
+        a: int
+
+    with pytest.raises(CatalogError, match="is event 'Twice' in schema version 1, and so is"):
+
+        class Second(Event, name="Twice"):
+            b: int
+
+    class Third(Event, name="Twice", schema_version=2):
+        b: int
+
+    assert payload.load("Twice", 1, b'{"a":1}') == First(a=1)
+    assert payload.load("Twice", 2, b'{"b":1}') == Third(b=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("line\nbreak", 1), ("x" * 201, 1), ("Fine", 0), ("Fine", -1), ("Fine", "2")]
+)
+def test_a_name_or_schema_version_that_cannot_be_is_refused(name: str, version: Any) -> None:
+    with pytest.raises(CatalogError):
+
+        class Odd(Event, name=name, schema_version=version):
+            a: int
+
+
+@pytest.mark.parametrize(
+    ("event_type", "version", "data", "problem"),
+    [
+        ("NobodyKnows", 1, b"{}", "is not known"),
+        ("Everything", 9, b"{}", "is known in schema version 1, not in 9"),
+        ("Everything", 1, b"{}", "does not fit the class Everything"),
+        ("Everything", 1, b'{"text":', "does not fit the class Everything"),
+        ("Everything", 1, b"\xff", "does not fit the class Everything"),
+    ],
+)
+def test_a_payload_that_does_not_load_names_type_and_remedy(
+    event_type: str, version: int, data: bytes, problem: str
+) -> None:
+    with pytest.raises(CatalogError, match=problem) as raised:
+        payload.load(event_type, version, data)
+    assert raised.value.where == f"event type {event_type!r}, schema version {version}"
+    assert raised.value.remedy
+
+
+def test_events_are_frozen_and_refuse_unknown_fields() -> None:
+    line = Line(sku="a", price=Decimal(1))
+    with pytest.raises(ValidationError, match="frozen"):
+        line.sku = "b"
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Line(sku="a", price=Decimal(1), colour="red")
+
+
+def test_a_literal_of_text_that_looks_like_a_type_is_fine() -> None:
+    class Chosen(Event, name="Chosen"):
+        way: Literal["bytes", "str"]
+
+    assert payload.load("Chosen", 1, payload.dump(Chosen(way="bytes"))) == Chosen(way="bytes")
