@@ -1,7 +1,7 @@
 """The event store as a dict: for tests, and the shortest reading of the contract."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -97,7 +97,7 @@ class MemoryEventStore(EventStore):
         to_version: int | None = None,
         backwards: bool = False,
         page_size: int = 1_000,
-    ) -> AsyncIterator[list[Recorded]]:
+    ) -> AsyncGenerator[list[Recorded]]:
         """Yield the events of a stream in lists; see `EventStore.read`."""
         check_stream(stream, self.id_type)
         rows = self._streams.get(stream, [])
@@ -112,7 +112,7 @@ class MemoryEventStore(EventStore):
             stream,
             self._types[stream],
             version,
-            payload.load(encoded.event_type, encoded.schema_version, encoded.data),
+            payload.load(encoded.event_type, encoded.schema_version, encoded.encoding, encoded.data),
             encoded.event_id,
             row.append_id,
             encoded.event_type,

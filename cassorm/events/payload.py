@@ -42,13 +42,19 @@ def dump(event: Event) -> bytes:
     return data
 
 
-def load(event_type: str, schema_version: int, data: bytes | str) -> Event:
+def load(event_type: str, schema_version: int, encoding: str, data: bytes | str) -> Event:
     """Return the event that `dump` wrote.
 
     Raises:
-        CatalogError: no such class, or its fields no longer take the stored payload.
+        CatalogError: no such class, its fields no longer take the stored payload, or an encoding of a newer cassorm.
     """
     cls = type_catalog.find(event_type, schema_version)
+    if encoding != JSON:
+        raise CatalogError(
+            f"payload encoding {encoding!r} is not known",
+            where=f"event type {event_type!r}, schema version {schema_version}",
+            remedy="Read it with the cassorm version that wrote it, or a newer one",
+        )
     try:
         event: Event = cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
     except ValidationError as error:

@@ -1,7 +1,8 @@
 """The contract of every event store; its promises stand here, not on the implementations."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
@@ -100,7 +101,7 @@ class EventStore(ABC):
         to_version: int | None = None,
         backwards: bool = False,
         page_size: int = 1_000,
-    ) -> AsyncIterator[list[Recorded]]:
+    ) -> AsyncGenerator[list[Recorded]]:
         """Yield the events of a stream in lists of at most `page_size`; otherwise as `read`."""
 
     @abstractmethod
@@ -143,9 +144,11 @@ class EventStore(ABC):
         Raises:
             CatalogError: an event has no class here, or its payload no longer fits the class.
         """
-        async for page in self.pages(stream, from_version=from_version, to_version=to_version, backwards=backwards):
-            for recorded in page:
-                yield recorded
+        pages = self.pages(stream, from_version=from_version, to_version=to_version, backwards=backwards)
+        async with aclosing(pages):
+            async for page in pages:
+                for recorded in page:
+                    yield recorded
 
     async def get_events(self, stream: Stream, from_version: int = 1, to_version: int | None = None) -> list[Recorded]:
         """Return the events of a stream as a list, oldest first: `read` for streams that fit into memory."""

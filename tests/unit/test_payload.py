@@ -123,7 +123,7 @@ def test_a_generated_event_loads_equal_or_is_refused(event: Event) -> None:
         outcomes["refused"] += 1
         return
     outcomes["loaded"] += 1
-    loaded = payload.load(event.__event_type__, event.__schema_version__, data)
+    loaded = payload.load(event.__event_type__, event.__schema_version__, payload.JSON, data)
     assert type(loaded) is type(event)
     assert same(loaded, event)
     for name in type(event).model_fields:
@@ -165,7 +165,7 @@ class Everything(Event):
     )
 )
 def test_ordinary_types_are_never_refused(event: Everything) -> None:
-    assert same(payload.load("Everything", 1, payload.dump(event)), event)
+    assert same(payload.load("Everything", 1, payload.JSON, payload.dump(event)), event)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf"), -0.0, 1e308, 5e-324])
@@ -173,7 +173,7 @@ def test_special_floats_come_back(number: float) -> None:
     class Measured(Event, name="Measured"):
         value: float
 
-    loaded = payload.load("Measured", 1, payload.dump(Measured(value=number)))
+    loaded = payload.load("Measured", 1, payload.JSON, payload.dump(Measured(value=number)))
     assert repr(loaded) == repr(Measured(value=number))
 
 
@@ -195,14 +195,14 @@ def test_aliases_do_not_hinder() -> None:
     event = Aliased(unitPrice=Decimal(3))
     data = payload.dump(event)
     assert data == b'{"unit_price":"3"}'
-    assert payload.load("Aliased", 1, data) == event
+    assert payload.load("Aliased", 1, payload.JSON, data) == event
 
 
 def test_a_field_that_the_class_no_longer_has_is_passed_over() -> None:
     class Slimmed(Event, name="Slimmed"):
         kept: int
 
-    assert payload.load("Slimmed", 1, b'{"kept":1,"dropped":2}') == Slimmed(kept=1)
+    assert payload.load("Slimmed", 1, payload.JSON, b'{"kept":1,"dropped":2}') == Slimmed(kept=1)
 
 
 class PlainWithBytes(BaseModel):
@@ -251,8 +251,8 @@ def test_two_classes_of_one_name_and_schema_version_are_refused() -> None:
     class Third(Event, name="Twice", schema_version=2):
         b: int
 
-    assert payload.load("Twice", 1, b'{"a":1}') == First(a=1)
-    assert payload.load("Twice", 2, b'{"b":1}') == Third(b=1)
+    assert payload.load("Twice", 1, payload.JSON, b'{"a":1}') == First(a=1)
+    assert payload.load("Twice", 2, payload.JSON, b'{"b":1}') == Third(b=1)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,14 @@ def test_a_payload_that_does_not_load_names_type_and_remedy(
     event_type: str, version: int, data: bytes, problem: str
 ) -> None:
     with pytest.raises(CatalogError, match=problem) as raised:
-        payload.load(event_type, version, data)
+        payload.load(event_type, version, payload.JSON, data)
     assert raised.value.where == f"event type {event_type!r}, schema version {version}"
     assert raised.value.remedy
+
+
+def test_an_encoding_of_another_version_is_refused_rather_than_misread() -> None:
+    with pytest.raises(CatalogError, match="payload encoding 'msgpack' is not known"):
+        payload.load("Everything", 1, "msgpack", b"{}")
 
 
 def test_events_are_frozen_and_refuse_unknown_fields() -> None:
@@ -296,4 +301,4 @@ def test_a_literal_of_text_that_looks_like_a_type_is_fine() -> None:
     class Chosen(Event, name="Chosen"):
         way: Literal["bytes", "str"]
 
-    assert payload.load("Chosen", 1, payload.dump(Chosen(way="bytes"))) == Chosen(way="bytes")
+    assert payload.load("Chosen", 1, payload.JSON, payload.dump(Chosen(way="bytes"))) == Chosen(way="bytes")

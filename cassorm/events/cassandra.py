@@ -1,0 +1,369 @@
+"""The event store on Cassandra and ScyllaDB: appends by lightweight transactions, reads by ranges of versions."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from cassorm.driver.session import Prepared, Result, Session
+from cassorm.errors import ConfigurationError, EventStoreError
+from cassorm.events import payload
+from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
+from cassorm.events.event import Event, Recorded
+from cassorm.events.intent import (
+    MAX_APPEND_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_VERSION,
+    Expect,
+    Expected,
+    Intent,
+    Limits,
+    check_stream,
+    plan,
+)
+from cassorm.events.metadata import Metadata
+from cassorm.events.position import Position, shard_of
+from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
+from cassorm.events.settings import StoreSettings, settle_settings, wanted_settings
+from cassorm.events.store import Appended, EventStore, Snapshot, Stream, StreamHead
+from cassorm.events.tables import TableNames, store_tables
+from cassorm.schema.apply import ensure_keyspace, ensure_tables
+from cassorm.schema.table import Replication
+
+_FIRST_PAGE = 128
+"""Events in the first page of a stream: one round trip for most; later pages grow or shrink by their bytes."""
+_PAGE_BYTES = 4 * 1024 * 1024
+_ROWS = 100_000
+"""More rows than any query here asks for."""
+_STATE_COLUMNS = len(STATE_COLUMNS)
+_DATA = 6
+"""Where the payload stands in a row of an event."""
+
+
+class CassandraEventStore(EventStore):
+    """Keeps streams in Cassandra or ScyllaDB; see `EventStore` for the promises.
+
+    ```python
+    async with connect(["127.0.0.1"]) as db, CassandraEventStore(db, keyspace="shop") as store:
+        await store.append(order_id, [OrderPlaced(customer="c1")], expected=NO_STREAM, aggregate_type="Order")
+    ```
+
+    `keyspace` is the session's own unless given; `replication` is used when the keyspace has to be created: copies
+    in the session's data centre (as many as it has nodes, three at most, unless given), or a dict by data centre.
+    `id_type`, `shards`, `serial` and `home_dc` are fixed when the store is made: leave them out to use what stands
+    there. `append_timeout` bounds how long the outcome of an append is sought. `clock` returns microseconds since
+    1970 and gives positions; it decides no outcome.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        keyspace: str | None = None,
+        replication: Replication | None = None,
+        tables: TableNames | None = None,
+        id_type: str | None = None,
+        shards: int | None = None,
+        serial: str | None = None,
+        home_dc: str | None = None,
+        append_timeout: timedelta = timedelta(seconds=30),
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        max_append_bytes: int = MAX_APPEND_BYTES,
+        known_streams: int = 10_000,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._session = session
+        self.keyspace = _named(keyspace or session.keyspace)
+        self._replication = replication
+        self.tables = tables or TableNames()
+        self._local = {"id_type": id_type, "shards": shards, "serial": serial, "home_dc": home_dc}
+        wanted_settings(self._local)
+        self._limits = Limits(max_event_bytes, max_append_bytes)
+        self._settings: StoreSettings | None = None
+        self._queries = Queries(self.keyspace, self.tables)
+        self._prepared: dict[str, Prepared] = {}
+        self._states = States(known_streams)
+        self._queues: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
+        self._under_way: set[asyncio.Task[Landed]] = set()
+        self._closed = False
+        self._appender = Appender(
+            Tables(self._read_state, self._read_rows, self._send),
+            self._states,
+            clock=clock,
+            request_timeout=session.settings.request_timeout,
+            timeout=append_timeout,
+        )
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The settings that all clients of this store share.
+
+        Raises:
+            EventStoreError: the store was not initialised.
+        """
+        if self._settings is None:
+            raise EventStoreError(
+                "is not initialised", where=self._where, remedy="Call `await store.initialize()`, or use `async with`"
+            )
+        return self._settings
+
+    async def initialize(self) -> None:
+        """Create keyspace, tables and settings where they are missing; check them where they are there."""
+        await ensure_keyspace(self._session, self.keyspace, self._replication)
+        wanted = wanted_settings(self._local)
+        settings_table, *_ = store_tables(self.tables, self.keyspace, wanted.id_type)
+        await ensure_tables(self._session, [settings_table])
+        settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
+        await ensure_tables(self._session, store_tables(self.tables, self.keyspace, settings.id_type))
+        self._settings = settings
+
+    async def close(self) -> None:
+        """Wait until every append that was sent has come to its end; later appends are refused."""
+        self._closed = True
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def append(
+        self,
+        stream: Stream,
+        events: Sequence[Event],
+        *,
+        expected: Expected = Expect.ANY,
+        aggregate_type: str | None = None,
+        append_id: UUID | None = None,
+    ) -> Appended:
+        """Append `events`, all or nothing; see `EventStore.append`."""
+        intent = plan(
+            stream,
+            events,
+            expected=expected,
+            aggregate_type=aggregate_type,
+            append_id=append_id,
+            id_type=self.settings.id_type,
+            limits=self._limits,
+        )
+        if self._closed:
+            raise EventStoreError("is closed", where=self._where, remedy="Append before `close`, or make a new store")
+        queue = self._queues.get(stream)
+        if queue is None:
+            queue = self._queues[stream] = asyncio.Lock()
+        await queue.acquire()
+        # A task of its own: a caller that is cancelled leaves, and the append goes on to its end before the queue does.
+        task = asyncio.get_running_loop().create_task(self._appender.run(intent))
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._ended, queue))
+        landed = await asyncio.shield(task)
+        position = Position(self.settings.store_id, shard_of(stream, self.settings.shards), landed.pos)
+        return Appended(stream, landed.version, position, intent.append_id)
+
+    def _ended(self, queue: asyncio.Lock, task: asyncio.Task[Landed]) -> None:
+        queue.release()
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: a caller that was cancelled has nobody left to raise it to
+
+    async def _send(self, intent: Intent, base: int, state: State, pos: int, timeout: timedelta) -> Result:
+        head, fence, closed = (state.head or None), state.fence, state.closed
+        last = pos + len(intent.events) - 1
+        aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
+        stream, append_id = intent.stream, intent.append_id
+        update = (base + len(intent.events), last, aggregate_type, stream, head, fence, closed)
+        rows = [
+            (
+                stream,
+                base + index,
+                event.event_id,
+                append_id,
+                event.event_type,
+                event.schema_version,
+                event.encoding,
+                event.data,
+                event.metadata,
+                event.timestamp,
+                pos + index - 1,
+            )
+            for index, event in enumerate(intent.events, 1)
+        ]
+        serial, consistency = self.settings.serial_consistency, self.settings.consistency
+        if len(rows) <= PREPARED_BATCH:
+            prepared = await self._prepare(self._queries.append(len(rows)))
+            params: list[object] = [*update]
+            for row in rows:
+                params += row
+            return await self._session.execute(
+                prepared, params, consistency=consistency, serial_consistency=serial, timeout=timeout
+            )
+        first = await self._prepare(self._queries.insert_first)
+        rest = await self._prepare(self._queries.insert)
+        items: list[tuple[Prepared, Sequence[object]]] = [(await self._prepare(self._queries.advance), update)]
+        items += [(rest if index else first, row) for index, row in enumerate(rows)]
+        return await self._session.batch(
+            items, conditional=True, consistency=consistency, serial_consistency=serial, timeout=timeout
+        )
+
+    async def _prepare(self, text: str) -> Prepared:
+        prepared = self._prepared.get(text)
+        if prepared is None:
+            prepared = self._prepared[text] = await self._session.prepare(text)
+        return prepared
+
+    async def _rows(self, text: str, *params: object) -> list[tuple[Any, ...]]:
+        """Return all rows of a query that asks for a bounded number of them."""
+        prepared = await self._prepare(text)
+        consistency = self.settings.consistency
+        result = await self._session.execute(prepared, params, consistency=consistency, page_size=_ROWS)
+        rows = result.rows
+        while result.page_state is not None:  # the server ends a page early when its bytes are many
+            result = await self._session.execute(
+                prepared, params, consistency=consistency, page_size=_ROWS, page_state=result.page_state
+            )
+            rows += result.rows
+        return rows
+
+    async def _read_state(self, stream: Stream) -> State:
+        found = await self._rows(self._queries.state, stream)
+        state = state_of(found[0][:_STATE_COLUMNS]) if found else State()
+        self._states.put(stream, state)
+        return state
+
+    async def _read_rows(self, stream: Stream, begin: int, end: int) -> list[Row]:
+        return [Row(*row) for row in await self._rows(self._queries.rows, stream, begin, end)]
+
+    async def head(self, stream: Stream) -> StreamHead | None:
+        """Return where a stream stands; None when it does not exist."""
+        check_stream(stream, self.settings.id_type)
+        state = await self._read_state(stream)
+        if not state.head:
+            return None
+        return StreamHead(state.head, state.last_pos, state.aggregate_type, bool(state.closed))
+
+    async def pages(
+        self,
+        stream: Stream,
+        *,
+        from_version: int = 1,
+        to_version: int | None = None,
+        backwards: bool = False,
+        page_size: int = 1_000,
+    ) -> AsyncGenerator[list[Recorded]]:
+        """Yield the events of a stream in lists; see `EventStore.read`."""
+        check_stream(stream, self.settings.id_type)
+        begin = max(1, from_version)
+        end = MAX_VERSION if to_version is None else min(to_version, MAX_VERSION)
+        size = min(page_size, _FIRST_PAGE)
+        if backwards:
+            state = await self._read_state(stream)
+            end = min(end, state.head)
+            if begin > end:
+                return
+            first: list[tuple[Any, ...]] = []
+        else:
+            if begin > end:
+                return
+            # One round trip: the first page brings the stream's head, which bounds the rest.
+            found = await self._rows(self._queries.first_page, stream, begin, min(end, begin + size - 1))
+            if not found:
+                return
+            state = state_of(found[0][-_STATE_COLUMNS:])
+            self._states.put(stream, state)
+            first = [row[:-_STATE_COLUMNS] for row in found if row[0] <= state.head]
+            end = min(end, state.head)
+        make = partial(_recorded, stream, state.aggregate_type)
+        if first:
+            yield [make(row) for row in first]
+            begin = first[-1][0] + 1
+            size = _next_size(first, page_size)
+        async with aclosing(self._slices(stream, begin, end, size, page_size, backwards=backwards)) as slices:
+            async for rows in slices:
+                yield [make(row) for row in rows]
+
+    async def _slices(
+        self, stream: Stream, begin: int, end: int, size: int, page_size: int, *, backwards: bool
+    ) -> AsyncGenerator[list[tuple[Any, ...]]]:
+        """Yield rows by ranges of versions, the next range on its way while this one is used."""
+        query = self._queries.backwards if backwards else self._queries.forwards
+        coming: asyncio.Task[list[tuple[Any, ...]]] | None = None
+        try:
+            while begin <= end or coming is not None:
+                if coming is None:
+                    coming, begin, end = self._slice(query, stream, begin, end, size, backwards=backwards)
+                rows = await coming
+                coming = None
+                if begin <= end:
+                    size = _next_size(rows, page_size) if rows else size
+                    coming, begin, end = self._slice(query, stream, begin, end, size, backwards=backwards)
+                if rows:
+                    yield rows
+        finally:
+            if coming is not None:
+                coming.cancel()
+
+    def _slice(
+        self, query: str, stream: Stream, begin: int, end: int, size: int, *, backwards: bool
+    ) -> tuple[asyncio.Task[list[tuple[Any, ...]]], int, int]:
+        """Ask for one range; return it with the bounds of what is left."""
+        low, high = (max(begin, end - size + 1), end) if backwards else (begin, min(end, begin + size - 1))
+        task = asyncio.get_running_loop().create_task(self._rows(query, stream, low, high))
+        return (task, begin, low - 1) if backwards else (task, high + 1, end)
+
+    async def save_snapshot(self, stream: Stream, snapshot: Snapshot) -> None:
+        """Keep a snapshot beside the stream; one of the same version is replaced."""
+        check_stream(stream, self.settings.id_type)
+        prepared = await self._prepare(self._queries.save_snapshot)
+        await self._session.execute(
+            prepared, (stream, *snapshot), consistency=self.settings.consistency, idempotent=True
+        )
+
+    async def snapshots(self, stream: Stream, *, limit: int = 20) -> list[Snapshot]:
+        """Return the newest snapshots of a stream, newest first."""
+        check_stream(stream, self.settings.id_type)
+        return [Snapshot(*row) for row in await self._rows(self._queries.snapshots, stream, limit)]
+
+    async def delete_snapshots(self, stream: Stream, versions: Sequence[int]) -> None:
+        """Delete the snapshots at these versions."""
+        check_stream(stream, self.settings.id_type)
+        prepared = await self._prepare(self._queries.delete_snapshot)
+        for version in versions:
+            await self._session.execute(
+                prepared, (stream, version), consistency=self.settings.consistency, idempotent=True
+            )
+
+    @property
+    def _where(self) -> str:
+        return f"event store {self.keyspace}.{self.tables.events}"
+
+
+def _named(keyspace: str | None) -> str:
+    if not keyspace:
+        raise ConfigurationError(
+            "no keyspace", where="event store", remedy="Pass keyspace='...' to the store or to connect()"
+        )
+    return keyspace
+
+
+def _next_size(rows: list[tuple[Any, ...]], page_size: int) -> int:
+    """Return how many events the next page may hold, by the bytes of this one."""
+    average = sum(len(row[_DATA]) for row in rows) // len(rows) + 200
+    return max(1, min(page_size, _PAGE_BYTES // average))
+
+
+def _recorded(stream: Stream, aggregate_type: str | None, row: tuple[Any, ...]) -> Recorded:
+    version, event_id, append_id, event_type, schema_version, encoding, data, metadata, timestamp, pos = row
+    return Recorded(
+        stream,
+        aggregate_type,
+        version,
+        payload.load(event_type, schema_version, encoding, data),
+        event_id,
+        append_id,
+        event_type,
+        schema_version,
+        timestamp,
+        Metadata.decode(metadata),
+        pos,
+    )

@@ -1,0 +1,121 @@
+"""The settings that every client of a store shares: written once, read at every connect, used instead of local ones."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from cassorm.cql import statements
+from cassorm.driver.consistency import Consistency
+from cassorm.driver.session import Session
+from cassorm.errors import ConfigurationError, StoreSettingsError
+from cassorm.events.position import HASH
+from cassorm.events.tables import LAYOUT, TableNames
+
+_REMEDIES: Mapping[str, str] = {
+    "layout": "Use the cassorm version that made this store, or run `cassorm schema upgrade` of the newer one",
+    "home_dc": "Connect with datacenter= set to the home data centre, where all writers of this store live",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """What all clients of a store must agree on.
+
+    `serial` is SERIAL, or LOCAL_SERIAL together with the `home_dc` in which all writers live. `shards` and `hash`
+    say where a stream stands in the feed; `bucket_s` is the length of a feed partition in seconds.
+    """
+
+    store_id: UUID
+    layout: int = LAYOUT
+    shards: int = 16
+    hash: str = HASH
+    bucket_s: int = 600
+    feed: bool = False
+    serial: str = "SERIAL"
+    home_dc: str | None = None
+    id_type: str = "uuid"
+
+    @property
+    def serial_consistency(self) -> Consistency:
+        """The consistency of the Paxos rounds."""
+        return Consistency[self.serial]
+
+    @property
+    def consistency(self) -> Consistency:
+        """The consistency of commits and reads that goes with `serial`."""
+        return Consistency.QUORUM if self.serial == "SERIAL" else Consistency.LOCAL_QUORUM
+
+
+def wanted_settings(local: Mapping[str, object]) -> StoreSettings:
+    """Return the settings of a new store; `local` holds what this process asked for.
+
+    Raises:
+        ConfigurationError: a value that no store can have.
+    """
+    given: dict[str, Any] = {name: value for name, value in local.items() if value is not None}
+    settings = replace(StoreSettings(uuid4()), **given)
+    checks = (
+        ("id_type", settings.id_type in ("uuid", "text"), "Use 'uuid' or 'text'"),
+        ("serial", settings.serial in ("SERIAL", "LOCAL_SERIAL"), "Use 'SERIAL' or 'LOCAL_SERIAL'"),
+        (
+            "home_dc",
+            (settings.home_dc is not None) == (settings.serial == "LOCAL_SERIAL"),
+            "Give home_dc together with serial='LOCAL_SERIAL', the data centre in which all writers live",
+        ),
+        ("shards", isinstance(settings.shards, int) and 1 <= settings.shards <= 1024, "Use 1 to 1024"),
+    )
+    for name, right, remedy in checks:
+        if not right:
+            raise ConfigurationError(f"{name} {getattr(settings, name)!r}", where="event store", remedy=remedy)
+    return settings
+
+
+async def settle_settings(
+    session: Session, keyspace: str, names: TableNames, local: Mapping[str, object]
+) -> StoreSettings:
+    """Return the store's settings: those that stand there, else `local` and defaults, written by an LWT.
+
+    Raises:
+        StoreSettingsError: a setting in `local`, the layout or the hash differs, or this is another data centre.
+    """
+    store = await read_settings(session, keyspace, names)
+    if store is None:
+        await _write(session, keyspace, names, wanted_settings(local))
+        store = await read_settings(session, keyspace, names)
+        if store is None:
+            raise ConfigurationError(
+                "the settings row vanished after it was written", where=_where(keyspace, names), remedy="Call again"
+            )
+    required = {"layout": LAYOUT, "hash": HASH, **local}
+    if store.home_dc is not None:
+        required["home_dc"] = session.datacenter
+    for name, value in required.items():
+        if value is not None and getattr(store, name) != value:
+            raise StoreSettingsError(
+                name,
+                store=getattr(store, name),
+                local=value,
+                where=_where(keyspace, names),
+                remedy=_REMEDIES.get(name, f"Leave {name} out: it is fixed when the store is made and read from there"),
+            )
+    return store
+
+
+async def read_settings(session: Session, keyspace: str, names: TableNames) -> StoreSettings | None:
+    """Return the settings of a store; None when it has none yet."""
+    columns = [field.name for field in fields(StoreSettings)]
+    query = statements.select(names.settings, columns, keyspace=keyspace, where=[("id", "=", names.events)])
+    # SERIAL sees a row that another process is writing at this moment.
+    row = (await session.execute(query, consistency=Consistency.SERIAL)).one()
+    return None if row is None else StoreSettings(*row)
+
+
+async def _write(session: Session, keyspace: str, names: TableNames, settings: StoreSettings) -> None:
+    values: dict[str, object] = {"id": names.events, **asdict(settings)}
+    query = statements.insert(names.settings, values, keyspace=keyspace, if_not_exists=True)
+    await session.execute(query, consistency=Consistency.QUORUM, serial_consistency=Consistency.SERIAL)
+
+
+def _where(keyspace: str, names: TableNames) -> str:
+    return f"event store {keyspace}.{names.events}"
