@@ -107,7 +107,16 @@ class OutcomeUnknownError(ClusterError):
 
 
 class SchemaError(CassormError):
-    """A schema that cannot be read, does not fit the engine, or differs from the live one."""
+    """A schema that cannot be read, does not fit the engine, or differs from the live one.
+
+    `part` is the part of the table that is wrong, such as `("columns", "total")`; empty when it is the whole.
+    """
+
+    def __init__(
+        self, problem: str, *, where: str | None = None, remedy: str | None = None, part: Sequence[str] = ()
+    ) -> None:
+        self.part = tuple(part)
+        super().__init__(problem, where=where, remedy=remedy)
 
 
 class SchemaFileError(SchemaError):

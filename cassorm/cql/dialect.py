@@ -33,6 +33,9 @@ class Dialect:
     name: Engine
     version: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return f"{'Cassandra' if self.name == 'cassandra' else 'ScyllaDB'} {'.'.join(map(str, self.version))}"
+
     @property
     def sai(self) -> bool:
         """Whether storage-attached indexes exist."""
@@ -81,12 +84,12 @@ class Dialect:
         options = {"compaction": self._compaction(profile, ttl_s)}
         if profile == "append-only":
             # Written once and read for years: worth the processor time, once.
-            options["compression"] = {self.compressor_key: "ZstdCompressor"}
+            options["compression"] = {"class": "ZstdCompressor"}
         return options
 
     @property
     def compressor_key(self) -> str:
-        """The key that names the compressor in a table's `compression`."""
+        """The key that names the compressor in the CQL of a table's `compression`; "class" everywhere else."""
         return "class" if self.name == "cassandra" else "sstable_compression"
 
     def _compaction(self, profile: Profile, ttl_s: int) -> dict[str, str]:

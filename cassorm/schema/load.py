@@ -1,0 +1,173 @@
+"""Schema files, folders and dicts, read into one schema."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from cassorm.cql.types import check_known
+from cassorm.errors import QueryError, SchemaFileError
+from cassorm.schema import cql_file, table_file
+from cassorm.schema.declared import Attached, Declared, Place
+from cassorm.schema.documents import Document, parse_json, parse_yaml
+from cassorm.schema.table import Column, Index, Keyspace, Schema, Table, UserType
+
+SUFFIXES = (".yaml", ".yml", ".json", ".cql")
+
+Source = Path | str | Mapping[str, Any]
+_Name = tuple[str | None, str]
+
+
+def load(source: Source, name: str | None = None) -> Schema:
+    """The schema of a file, of all files in a folder, or of a dict in the form of a table file.
+
+    Tables, types and keyspaces come in the order in which they can be created; a folder's files are read in the
+    order of their names, with those of its folders. `name` is the table's, where the source names none.
+
+    Raises:
+        SchemaFileError: something cannot be read, or is wrong; the error names file, line and remedy.
+    """
+    return load_all([source], name=name)
+
+
+def load_all(sources: Iterable[Source], *, name: str | None = None) -> Schema:
+    """The one schema of several sources: an index may stand in another file than its table.
+
+    Raises:
+        SchemaFileError: something cannot be read, or is wrong; the error names file, line and remedy.
+    """
+    merge = _Merge()
+    for source in sources:
+        for declared, place in _read(source, name):
+            merge.add(declared, place)
+    return merge.schema()
+
+
+def _read(source: Source, name: str | None) -> Iterator[Declared]:
+    if isinstance(source, Mapping):
+        yield from table_file.declarations(Document(source), None, name)
+        return
+    path = Path(source)
+    if not path.is_dir():
+        yield from _read_file(path, name)
+        return
+    files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+    if not files:
+        raise SchemaFileError(
+            "holds no schema file", file=str(path), remedy=f"Name one that has {', '.join(SUFFIXES)} files"
+        )
+    for file in files:
+        yield from _read_file(file, None)
+
+
+def _read_file(path: Path, name: str | None) -> Iterator[Declared]:
+    file = str(path)
+    if path.suffix not in SUFFIXES:
+        raise SchemaFileError(
+            f"{path.suffix or 'no suffix'} is that of no schema file", file=file, remedy=f"Use {', '.join(SUFFIXES)}"
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise SchemaFileError(problem, file=file, remedy="Check the path and its permissions") from error
+    except UnicodeDecodeError as error:
+        raise SchemaFileError("is no text in UTF-8", file=file, remedy="Save it as UTF-8") from error
+    if path.suffix == ".cql":
+        return cql_file.declarations(text, file)
+    document = parse_json(text, file) if path.suffix == ".json" else parse_yaml(text, file)
+    return table_file.declarations(document, file, name)
+
+
+class _Merge:
+    """Puts what was declared together, and checks what only the whole can tell."""
+
+    def __init__(self) -> None:
+        self._keyspaces: dict[str, Keyspace] = {}
+        self._types: dict[_Name, UserType] = {}
+        self._tables: dict[_Name, Table] = {}
+        self._places: dict[tuple[str, _Name], Place] = {}
+
+    def add(self, declared: Keyspace | UserType | Table | Attached, place: Place) -> None:
+        match declared:
+            case Keyspace(name=name):
+                # Every file of a folder may name the keyspace, as long as they agree.
+                if self._keyspaces.get(name, declared) != declared:
+                    first = self._places["keyspace", (None, name)]
+                    raise place.error(
+                        f"keyspace {name} is declared otherwise at {first}",
+                        remedy="Give it the same replication everywhere, or in one place alone",
+                    )
+                self._places.setdefault(("keyspace", (None, name)), place)
+                self._keyspaces[name] = declared
+            case UserType(keyspace=keyspace, name=name):
+                self._once("type", (keyspace, name), place)
+                self._types[keyspace, name] = declared
+            case Table(keyspace=keyspace, name=name):
+                self._once("table", (keyspace, name), place)
+                self._tables[keyspace, name] = declared
+            case Attached():
+                self._attach(declared, place)
+
+    def schema(self) -> Schema:
+        types = self._ordered_types()
+        for (keyspace, name), table in self._tables.items():
+            place = self._places["table", (keyspace, name)]
+            self._check_types(table.columns, table.where, keyspace, place)
+            # Indexes share one set of names in a keyspace, tables and views another.
+            for index in table.indexes:
+                self._once("index", (keyspace, index.name), place, ("indexes", index.column))
+            for view in table.views:
+                self._once("table", (keyspace, view.name), place, ("views", view.name))
+        return Schema(tuple(self._tables.values()), tuple(types), tuple(self._keyspaces.values()))
+
+    def _once(self, what: str, name: _Name, place: Place, part: tuple[str, ...] = ("name",)) -> None:
+        first = self._places.setdefault((what, name), place)
+        if first is not place:
+            shown = ".".join(word for word in name if word)
+            raise place.error(
+                f"{what} {shown} is declared twice, first at {first}", remedy="Remove one, or rename it", part=part
+            )
+
+    def _attach(self, attached: Attached, place: Place) -> None:
+        name = (attached.keyspace, attached.table)
+        table = self._tables.get(name)
+        if table is None:
+            known = ", ".join(table.where for table in self._tables.values()) or "none"
+            raise place.error(
+                f"an index or view on {attached.table}, which is not declared before it",
+                remedy=f"Declare the table first; declared so far: {known}",
+            )
+        with place.named():
+            if isinstance(attached.part, Index):
+                self._tables[name] = replace(table, indexes=(*table.indexes, attached.part))
+            else:
+                self._tables[name] = replace(table, views=(*table.views, attached.part))
+
+    def _check_types(self, columns: Iterable[Column], where: str, keyspace: str | None, place: Place) -> None:
+        known = {name for of, name in self._types if of == keyspace}
+        for column in columns:
+            try:
+                check_known(column.cql_type, known)
+            except QueryError as error:
+                raise place.error(
+                    f"{where}, column {column.name}: {error.problem}",
+                    remedy=error.remedy or "",
+                    part=("columns", column.name),
+                ) from error
+
+    def _ordered_types(self) -> list[UserType]:
+        before: dict[_Name, list[_Name]] = {}
+        for (keyspace, name), kind in self._types.items():
+            place = self._places["type", (keyspace, name)]
+            self._check_types(kind.fields, f"type {name}", keyspace, place)
+            used = sorted({used for field in kind.fields for used in field.cql_type.user_types()})
+            before[keyspace, name] = [(keyspace, other) for other in used]
+        try:
+            return [self._types[name] for name in TopologicalSorter(before).static_order()]
+        except CycleError as error:
+            circle: list[_Name] = error.args[1]
+            raise self._places["type", circle[0]].error(
+                f"types that hold each other: {' in '.join(name for _, name in circle)}", remedy="Break the circle"
+            ) from error
