@@ -1,0 +1,101 @@
+"""Open a session."""
+
+import asyncio
+import ssl
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from cassorm.cql.dialect import for_engine
+from cassorm.driver.bridge import Bridge
+from cassorm.driver.installed import installed_driver
+from cassorm.driver.session import Session
+from cassorm.driver.settings import Settings
+from cassorm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cassorm.driver.cluster import Opened
+
+
+def connect(
+    hosts: str | Sequence[str] | None = None,
+    *,
+    settings: Settings | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    **options: Any,
+) -> "Connecting":
+    """A session to the cluster behind `hosts`, for `async with ... as db` or for `db = await ...` and `db.close()`.
+
+    `options` are fields of `Settings`, such as `keyspace=`, `user=` or `consistency=`. What is given here wins over
+    `settings`, and both over the environment (CASSORM_HOSTS and so on). `ssl_context` stands instead of `tls_*`.
+
+    Raises:
+        ConfigurationError: a setting is wrong, the password is, the keyspace does not exist, no driver is installed.
+        UnavailableError: no host answered; the message lists the hosts.
+    """
+    given = {name: value for name, value in {"hosts": hosts, **options}.items() if value is not None}
+    if settings is not None:
+        given = {name: getattr(settings, name) for name in type(settings).model_fields} | given
+    return Connecting(Settings(**given), ssl_context)
+
+
+class Connecting:
+    """A session that is about to be opened; await it, or enter it."""
+
+    def __init__(self, settings: Settings, ssl_context: ssl.SSLContext | None) -> None:
+        self._settings = settings
+        self._ssl_context = ssl_context
+        self._session: Session | None = None
+
+    def __await__(self) -> Generator[Any, None, Session]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Session:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open(self) -> Session:
+        settings = self._settings
+        driver = installed_driver()
+        try:
+            from cassorm.driver import cluster  # noqa: PLC0415 - needs the driver, which `import cassorm` must not
+        except Exception as error:
+            raise ConfigurationError(
+                f"{driver} cannot be imported: {error}",
+                where="cassorm.driver",
+                remedy="Install it from a wheel, which holds its compiled modules: `pip install --force-reinstall "
+                f"--only-binary :all: {driver.split()[0]}`",
+            ) from error
+        loop = asyncio.get_running_loop()
+        threads = ThreadPoolExecutor(4, thread_name_prefix=cluster.THREADS)
+        opening = loop.run_in_executor(threads, cluster.open_cluster, settings, self._ssl_context)
+        try:
+            opened = await asyncio.shield(opening)
+        except BaseException:
+            # Cancelled, or failed: nobody else will close what the thread may still be about to open.
+            opening.add_done_callback(_close_unwanted)
+            threads.shutdown(wait=False)
+            raise
+        return Session(
+            opened.wire,
+            Bridge(loop, limit=settings.max_in_flight),
+            threads,
+            settings=settings,
+            dialect=for_engine(opened.engine, opened.version),
+            release=opened.version,
+            datacenter=opened.datacenter,
+        )
+
+
+def _close_unwanted(opening: "asyncio.Future[Opened]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opened = opening.result()
+        # Its own thread: the loop may be about to close, and the pool takes no more work.
+        ThreadPoolExecutor(1).submit(opened.wire.shutdown)

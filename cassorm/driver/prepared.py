@@ -1,0 +1,144 @@
+"""A prepared statement: how its values are written, and the cache that prepares each statement once."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from cassorm.errors import QueryError
+
+
+class _Unset(Enum):
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = _Unset.UNSET
+"""As a parameter: leave the column as it is. None writes NULL, which is a deletion."""
+
+Key = tuple[str, tuple[str, ...]]
+
+
+class Prepared:
+    """A statement that the cluster knows; made by `Session.prepare`, good for that session alone.
+
+    `columns` are the names of its parameters. `raw` are the columns that its rows leave as the bytes that came.
+    """
+
+    __slots__ = ("_encoders", "_types", "_unset", "columns", "conditional", "counts", "handle", "raw", "reads", "text")
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        conditional: bool,
+        reads: bool,
+        counts: bool,
+        columns: tuple[str, ...],
+        types: tuple[str, ...],
+        encoders: tuple[Callable[[Any], bytes], ...],
+        unset: object,
+        raw: tuple[str, ...],
+        handle: Any,
+    ) -> None:
+        self.text = text
+        self.conditional = conditional
+        self.reads = reads
+        self.counts = counts
+        self.columns = columns
+        self.raw = raw
+        self.handle = handle
+        self._types = types
+        self._encoders = encoders
+        self._unset = unset
+
+    def encode(self, params: Sequence[object]) -> list[Any]:
+        """The parameters as the driver takes them: bytes, None or its own mark for UNSET.
+
+        Raises:
+            QueryError: too few or too many, or one that does not fit its column; nothing was sent.
+        """
+        encoders = self._encoders
+        if len(params) != len(encoders):
+            raise QueryError(
+                f"takes {len(encoders)} parameters ({', '.join(self.columns)}), got {len(params)}",
+                where=shortened(self.text),
+                remedy="Give one value for each `?`, in their order; UNSET leaves a column as it is",
+            )
+        try:
+            return [None if value is None else encode(value) for encode, value in zip(encoders, params, strict=True)]
+        except Exception:  # any type's serializer, any error: looked at one by one
+            return [self._encode_one(index, value) for index, value in enumerate(params)]
+
+    def _encode_one(self, index: int, value: object) -> Any:
+        if value is None:
+            return None
+        if value is UNSET:
+            return self._unset
+        try:
+            return self._encoders[index](value)
+        except Exception as error:
+            raise QueryError(
+                f"{shortened(repr(value))} ({type(value).__name__}) is no {self._types[index]}: {error}",
+                where=f"parameter {self.columns[index]} of {shortened(self.text)}",
+                remedy=f"Give a value that fits {self._types[index]}",
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"Prepared({self.text!r})"
+
+
+def shortened(text: str, most: int = 160) -> str:
+    """`text` on one line of at most `most` characters, for errors."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+class PreparedCache:
+    """Prepares each statement once, however many ask for it at once, and keeps the `most` used last."""
+
+    def __init__(self, prepare: Callable[[Key], Awaitable[Prepared]], *, most: int) -> None:
+        self._prepare = prepare
+        self._most = most
+        self._kept: OrderedDict[Key, Prepared] = OrderedDict()
+        self._coming: dict[Key, asyncio.Task[Prepared]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    async def get(self, key: Key) -> Prepared:
+        """The prepared statement; a failure is raised to all who wait for it and remembered by none."""
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        coming = self._coming.get(key)
+        if coming is None:
+            coming = self._coming[key] = asyncio.ensure_future(self._fetch(key))
+            coming.add_done_callback(_retrieve)
+        # Shielded: one caller's cancellation must not fail the others, nor waste what is under way.
+        return await asyncio.shield(coming)
+
+    def close(self) -> None:
+        """Give up what is being prepared."""
+        for coming in self._coming.values():
+            coming.cancel()
+
+    async def _fetch(self, key: Key) -> Prepared:
+        try:
+            prepared = await self._prepare(key)
+        finally:
+            del self._coming[key]
+        self._kept[key] = prepared
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return prepared
+
+
+def _retrieve(task: asyncio.Task[Prepared]) -> None:
+    # Marks a failure as seen: when every caller was cancelled, nobody else does.
+    if not task.cancelled():
+        task.exception()

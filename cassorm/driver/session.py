@@ -1,0 +1,335 @@
+"""The session: prepare, execute, page, batch, from asyncio."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cassorm.cql.dialect import Dialect
+from cassorm.cql.statements import Statement, is_conditional, is_read
+from cassorm.driver.bridge import Abandoned, Bridge, Request
+from cassorm.driver.consistency import Consistency
+from cassorm.driver.paging import Pages, Row, rows_of
+from cassorm.driver.prepared import Key, Prepared, PreparedCache, shortened
+from cassorm.driver.result import Result
+from cassorm.driver.settings import Settings
+from cassorm.errors import QueryError, UnavailableError
+
+if TYPE_CHECKING:
+    from cassorm.driver.wire import Wire
+
+T = TypeVar("T")
+BatchKind = Literal["logged", "unlogged", "counter"]
+
+_PAGE_SIZE = 5000
+_MOST_IN_BATCH = 65_535
+_DDL_TIMEOUT = timedelta(seconds=60)
+_CLOSE_GRACE = timedelta(seconds=5)
+
+
+class Session:
+    """A connection to a cluster, made by `connect`; it belongs to the event loop on which it was made.
+
+    A write with a condition (`IF`) is sent once and never again behind the caller's back: when its answer does not
+    come, it raises `OutcomeUnknownError`. Reads, and what is marked `idempotent`, are sent to another node when one
+    fails. At most `settings.max_in_flight` requests are under way; others wait, in their order.
+    """
+
+    def __init__(
+        self,
+        wire: "Wire",
+        bridge: Bridge,
+        threads: ThreadPoolExecutor,
+        *,
+        settings: Settings,
+        dialect: Dialect,
+        release: str,
+        datacenter: str,
+    ) -> None:
+        self.settings = settings
+        self.dialect = dialect
+        self.release = release
+        self.datacenter = datacenter
+        self.keyspace = settings.keyspace
+        self._wire = wire
+        self._bridge = bridge
+        self._threads = threads
+        self._loop = asyncio.get_running_loop()
+        self._prepared = PreparedCache(self._prepare, most=settings.max_prepared)
+        self._closing: asyncio.Task[None] | None = None
+        self._consistency = settings.consistency.value
+        self._serial_consistency = settings.serial_consistency.value
+        self._timeout_s = settings.request_timeout.total_seconds()
+
+    async def prepare(self, text: str, *, raw: Sequence[str] = ()) -> Prepared:
+        """The statement, prepared once per session: asking again costs nothing.
+
+        `raw` names columns that its rows leave as the bytes that came, for those who decode them later or never.
+
+        Raises:
+            ClusterError: the server refused the statement.
+            QueryError: `raw` names a column that the statement does not return.
+            UnavailableError: no node answered; prepare again.
+        """
+        self._check_usable()
+        return await self._prepared.get((text, tuple(raw)))
+
+    async def execute(
+        self,
+        statement: str | Prepared | Statement,
+        params: Sequence[object] = (),
+        *,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
+        page_size: int = _PAGE_SIZE,
+        page_state: bytes | None = None,
+    ) -> Result:
+        """The first page of what `statement` returns, or the page that `page_state` stands for.
+
+        Text with parameters is prepared; text without is sent as it is. `timeout` counts from sending: waiting for
+        a turn is not part of it. `idempotent` is whether it may run twice; unless given, that is said of reads.
+
+        Raises:
+            OutcomeUnknownError: a conditional statement was sent and not answered; read back what stands.
+            UnavailableError: not enough nodes answered, or none could be reached; call again.
+            ClusterError: the server refused the statement.
+            QueryError: the parameters do not fit; nothing was sent.
+        """
+        self._check_usable()
+        if type(statement) is not Prepared:
+            if isinstance(statement, Statement):
+                params, statement = statement.params, statement.text
+            if isinstance(statement, str):
+                if not params:
+                    return await self._execute_text(
+                        statement,
+                        consistency=consistency,
+                        serial_consistency=serial_consistency,
+                        timeout=timeout,
+                        idempotent=idempotent,
+                        page_size=page_size,
+                        page_state=page_state,
+                    )
+                statement = await self.prepare(statement)
+        message = self._wire.bind(
+            statement,
+            statement.encode(params),
+            consistency=self._consistency if consistency is None else consistency.value,
+            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            idempotent=statement.reads
+            if idempotent is None
+            else _repeatable(idempotent, statement.text, once=statement.conditional or statement.counts),
+            page_size=page_size,
+        )
+        return await self._exchange(
+            message,
+            statement.text,
+            page_state=page_state,
+            timeout=timeout,
+            conditional=statement.conditional,
+            counts=statement.counts,
+        )
+
+    def pages(
+        self,
+        statement: str | Prepared | Statement,
+        params: Sequence[object] = (),
+        *,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        page_size: int = _PAGE_SIZE,
+    ) -> Pages:
+        """Pages of rows, none of them empty, the next one fetched while this one is used; `timeout` is for each.
+
+        Raises:
+            UnavailableError: while iterating; going on fetches the page that failed once more.
+        """
+
+        def fetch(page_state: bytes | None) -> Any:
+            return self.execute(
+                statement, params, consistency=consistency, timeout=timeout, page_size=page_size, page_state=page_state
+            )
+
+        return Pages(fetch)
+
+    def stream(
+        self,
+        statement: str | Prepared | Statement,
+        params: Sequence[object] = (),
+        *,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        page_size: int = _PAGE_SIZE,
+    ) -> AsyncIterator[Row]:
+        """Rows, one by one, in memory for two pages; `timeout` is for each page."""
+        return rows_of(self.pages(statement, params, consistency=consistency, timeout=timeout, page_size=page_size))
+
+    async def batch(
+        self,
+        items: Sequence[tuple[Prepared, Sequence[object]]],
+        *,
+        kind: BatchKind = "logged",
+        conditional: bool = False,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool = False,
+    ) -> Result:
+        """What the batch returned: rows with `[applied]` when it is conditional, else none.
+
+        It is conditional when `conditional` says so or one of its statements is.
+
+        Raises:
+            OutcomeUnknownError: a conditional or counter batch was sent and not answered; read back what stands.
+            UnavailableError: not enough nodes answered, or none could be reached; call again.
+            ClusterError: the server refused the batch.
+            QueryError: the batch is empty or too long, or parameters do not fit; nothing was sent.
+        """
+        self._check_usable()
+        if not 0 < len(items) <= _MOST_IN_BATCH:
+            raise QueryError(
+                f"a batch of {len(items)} statements",
+                where="batch",
+                remedy=f"Give between 1 and {_MOST_IN_BATCH} statements",
+            )
+        text = f"{kind} batch of {len(items)}, the first: {items[0][0].text}"
+        conditional = conditional or any(prepared.conditional for prepared, _ in items)
+        counts = kind == "counter"
+        message = self._wire.batch(
+            [(prepared, prepared.encode(params)) for prepared, params in items],
+            kind=kind,
+            consistency=self._consistency if consistency is None else consistency.value,
+            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            idempotent=_repeatable(idempotent, text, once=conditional or counts),
+        )
+        return await self._exchange(message, text, timeout=timeout, conditional=conditional, counts=counts)
+
+    async def ddl(self, text: str, *, timeout: timedelta = _DDL_TIMEOUT) -> None:
+        """Change the schema; all nodes that are up know the change when this returns.
+
+        Raises:
+            ClusterError: the server refused the statement.
+            UnavailableError: no answer, or the nodes do not agree on the schema; call again, with IF (NOT) EXISTS.
+        """
+        self._check_usable()
+        await self._execute_text(text, timeout=timeout)
+        if not await self._in_thread(self._wire.agree, timeout.total_seconds()):
+            raise UnavailableError(
+                f"the nodes did not agree on the schema within {timeout.total_seconds():g} s",
+                where=shortened(text),
+                remedy="Look at `nodetool describecluster`, then call again",
+            )
+
+    async def close(self, *, grace: timedelta = _CLOSE_GRACE) -> None:
+        """Wait up to `grace` for requests under way, fail the rest, and close every connection."""
+        if self._closing is None:
+            self._closing = self._loop.create_task(self._close(grace.total_seconds()))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, grace_s: float) -> None:
+        self._prepared.close()
+        await self._bridge.close(grace_s)
+        await self._in_thread(self._wire.shutdown)
+        self._threads.shutdown(wait=False)
+
+    # -- the way of every statement ------------------------------------------------------------------------------
+
+    async def _execute_text(
+        self,
+        text: str,
+        *,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
+        page_size: int = _PAGE_SIZE,
+        page_state: bytes | None = None,
+    ) -> Result:
+        if text.split(None, 1)[:1] in (["USE"], ["use"]):
+            raise QueryError(
+                "USE would change the keyspace under every statement of the session",
+                where=shortened(text),
+                remedy="Connect with keyspace=..., or name the keyspace in the statements",
+            )
+        conditional = is_conditional(text)
+        message = self._wire.simple(
+            text,
+            consistency=self._consistency if consistency is None else consistency.value,
+            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            idempotent=is_read(text) if idempotent is None else _repeatable(idempotent, text, once=conditional),
+            page_size=page_size,
+        )
+        return await self._exchange(message, text, page_state=page_state, timeout=timeout, conditional=conditional)
+
+    async def _exchange(
+        self,
+        message: Any,
+        text: str,
+        *,
+        page_state: bytes | None = None,
+        timeout: timedelta | None = None,
+        conditional: bool = False,
+        counts: bool = False,
+    ) -> Result:
+        bridge = self._bridge
+        if not bridge.take_turn():
+            await self._wait_for_turn(text)
+        request = Request(self._loop.create_future())
+        try:
+            self._wire.send(message, page_state, bridge, request)
+        except Exception as error:
+            bridge.give_back()
+            raise self._wire.unsent(error, text) from error
+        timeout_s = self._timeout_s if timeout is None else timeout.total_seconds()
+        bridge.watch(request, timeout_s)
+        await request.future
+        answer = request.answer
+        if type(answer) is Result:
+            return answer
+        if answer is None:
+            return Result([])
+        raise self._wire.translate(
+            answer if request.error is None else request.error,
+            text,
+            timeout_s=timeout_s,
+            conditional=conditional,
+            counts=counts,
+        )
+
+    async def _wait_for_turn(self, text: str) -> None:
+        try:
+            await self._bridge.wait_for_turn()
+        except Abandoned as error:
+            raise UnavailableError(
+                "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
+            ) from error
+
+    async def _prepare(self, key: Key) -> Prepared:
+        return await self._in_thread(self._wire.prepare, *key)
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        return await self._loop.run_in_executor(self._threads, partial(call, *args))
+
+    def _check_usable(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise QueryError(
+                "used on another event loop than the one it was made on",
+                where="session",
+                remedy="Call `connect` on each loop: a session is not shared between threads",
+            )
+        if self._closing is not None:
+            raise QueryError("the session is closed", where="session", remedy="Connect again")
+
+
+def _repeatable(idempotent: bool, text: str, *, once: bool) -> bool:
+    if idempotent and once:
+        raise QueryError(
+            "a conditional statement or a counter is not idempotent",
+            where=shortened(text),
+            remedy="Leave `idempotent` out: sent twice, it would count twice or lose against itself",
+        )
+    return idempotent

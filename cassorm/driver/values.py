@@ -1,0 +1,61 @@
+"""From Python values to the bytes of a column, and what to say when one does not fit."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from struct import Struct
+from typing import Any
+
+from cassandra.cqltypes import BytesType, CounterColumnType, DateType, UTF8Type
+
+Encoder = Callable[[Any], bytes]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_pack_long = Struct(">q").pack
+
+
+def encoder(cql_type: Any, protocol_version: int) -> Encoder:
+    """What turns a value (not None) into the bytes of `cql_type`; it raises whatever it likes when it cannot."""
+    # The driver's own serializers are lax for these: bytes pass as text, text as a blob, a naive time as UTC.
+    if issubclass(cql_type, UTF8Type):
+        return _text
+    if issubclass(cql_type, BytesType):
+        return _blob
+    if issubclass(cql_type, DateType) and cql_type.typename == "timestamp":
+        return _timestamp
+    serialize = cql_type.serialize
+    return lambda value: serialize(value, protocol_version)
+
+
+def is_counter(cql_type: Any) -> bool:
+    """Whether a value of `cql_type` is added to what stands there, so that sending it twice counts twice."""
+    return issubclass(cql_type, CounterColumnType)
+
+
+def cql_name(cql_type: Any) -> str:
+    """The type as CQL writes it."""
+    return str(cql_type.cql_parameterized_type())
+
+
+def _text(value: str) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError("not a str")
+    return value.encode()
+
+
+def _blob(value: bytes) -> bytes:
+    if type(value) is bytes:
+        return value
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("not bytes")
+    return bytes(value)
+
+
+def _timestamp(value: datetime | int) -> bytes:
+    if type(value) is int:
+        return _pack_long(value)
+    if not isinstance(value, datetime):
+        raise TypeError("not a datetime")
+    if value.tzinfo is None:
+        raise TypeError("a datetime without a time zone; give it one, such as `tzinfo=UTC`")
+    return _pack_long((value - _EPOCH) // _MILLISECOND)

@@ -1,0 +1,197 @@
+"""The driver's cluster and session, as the rest of this package sees them: send, prepare, agree, shut down.
+
+What is not documented for users of the driver is used here alone: a subclass of its prepared statement, through which
+the decoder gets our `Layout`, and its control connection, for the engine's options and for schema agreement.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cassandra.protocol import OptionsMessage
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement, SimpleStatement
+
+from cassorm.cql.statements import is_conditional, is_read
+from cassorm.driver.bridge import Bridge, Request
+from cassorm.driver.failures import Sent, translate
+from cassorm.driver.policies import IDEMPOTENT, NEVER
+from cassorm.driver.prepared import Prepared
+from cassorm.driver.rows import Layout, RowsHandler
+from cassorm.driver.values import cql_name, encoder, is_counter
+from cassorm.errors import CassormError, ClusterError, QueryError
+
+_BATCH_KINDS = {"logged": BatchType.LOGGED, "unlogged": BatchType.UNLOGGED, "counter": BatchType.COUNTER}
+
+
+class _Statement(PreparedStatement):  # type: ignore[misc]
+    """The driver's prepared statement, except that its row metadata is our `Layout`, for good.
+
+    The driver replaces the metadata when it prepares a statement again (after a node's restart, for one); what came
+    with the answer itself is newer in any case.
+    """
+
+    layout: Layout
+
+    @classmethod
+    def of(cls, prepared: Any, raw: Sequence[str]) -> "_Statement":
+        made = cls.__new__(cls)
+        made.__dict__.update({name: value for name, value in prepared.__dict__.items() if name != "result_metadata"})
+        made.layout = Layout(raw)
+        return made
+
+    @property
+    def result_metadata(self) -> Layout:
+        return self.layout
+
+    @result_metadata.setter
+    def result_metadata(self, metadata: object) -> None:
+        """Ignored: see the class."""
+
+    @property
+    def result_metadata_and_id(self) -> tuple[Layout, bytes | None]:
+        # scylla-driver reads both through this one.
+        return self.layout, self._result_metadata_and_id[1]
+
+
+class Wire:
+    """One driver session; everything here blocks, but for `send` and the making of statements."""
+
+    def __init__(self, cluster: Any, session: Any, *, prepare_timeout_s: float) -> None:
+        self._cluster = cluster
+        self._session = session
+        self._prepare_timeout_s = prepare_timeout_s
+        self._protocol_version: int = cluster.protocol_version
+        session.client_protocol_handler = RowsHandler
+
+    # -- never block ---------------------------------------------------------------------------------------------
+
+    def bind(
+        self,
+        prepared: Prepared,
+        values: list[Any],
+        *,
+        consistency: int,
+        serial_consistency: int,
+        idempotent: bool,
+        page_size: int,
+    ) -> Any:
+        """A prepared statement with its values, as `send` takes it."""
+        bound = BoundStatement(prepared.handle)
+        bound.values = values
+        bound.raw_values = ()
+        bound.consistency_level = consistency
+        bound.serial_consistency_level = serial_consistency
+        bound.retry_policy = IDEMPOTENT if idempotent else NEVER
+        bound.fetch_size = page_size
+        return bound
+
+    def simple(self, text: str, *, consistency: int, serial_consistency: int, idempotent: bool, page_size: int) -> Any:
+        """A statement that is not prepared, as `send` takes it."""
+        return SimpleStatement(
+            text,
+            consistency_level=consistency,
+            serial_consistency_level=serial_consistency,
+            retry_policy=IDEMPOTENT if idempotent else NEVER,
+            fetch_size=page_size,
+        )
+
+    def batch(
+        self,
+        items: Sequence[tuple[Prepared, list[Any]]],
+        *,
+        kind: str,
+        consistency: int,
+        serial_consistency: int,
+        idempotent: bool,
+    ) -> Any:
+        """A batch of prepared statements with their values, as `send` takes it."""
+        batch = BatchStatement(
+            _BATCH_KINDS[kind],
+            consistency_level=consistency,
+            serial_consistency_level=serial_consistency,
+            retry_policy=IDEMPOTENT if idempotent else NEVER,
+        )
+        for prepared, values in items:
+            bound = BoundStatement(prepared.handle)
+            bound.values = values
+            batch.add(bound)
+        return batch
+
+    def send(self, statement: Any, page_state: bytes | None, bridge: Bridge, request: Request) -> None:
+        """Send and return; the driver's threads call `bridge` with the outcome.
+
+        The driver's own timeout is off: its timers cost a third of a request, and `bridge` keeps the deadline. That
+        leaves a stream id taken until the answer comes, which `bridge` counts.
+        """
+        future = self._session.execute_async(statement, timeout=None, paging_state=page_state)
+        future.add_callbacks(bridge.succeed, bridge.fail, callback_args=(request,), errback_args=(request,))
+
+    # -- block: to be called from a thread -----------------------------------------------------------------------
+
+    def prepare(self, text: str, raw: Sequence[str]) -> Prepared:
+        """Prepare `text` on every node that is up.
+
+        Raises:
+            QueryError: `raw` names a column that the statement does not return, or the statement is conditional.
+            ClusterError: the server refused it.
+            UnavailableError: no node answered.
+        """
+        sent = Sent(text, self._prepare_timeout_s)
+        conditional, reads = is_conditional(text), is_read(text)
+        try:
+            found = self._session.prepare(text)
+        except Exception as error:
+            raise translate(error, sent) from error
+        returned = [column[2] for column in found.result_metadata or ()]
+        unknown = [name for name in raw if conditional or name not in returned]
+        if unknown:
+            raise QueryError(
+                f"cannot leave {', '.join(unknown)} raw: the statement returns {', '.join(returned) or 'no rows'}",
+                where=sent.where,
+                remedy="Name columns that a SELECT returns",
+            )
+        statement = _Statement.of(found, raw)
+        self._cluster.add_prepared(statement.query_id, statement)
+        bound = found.column_metadata or ()
+        if bound:
+            # The first look at a keyspace's replicas builds a map that takes long in a large cluster: not on the loop.
+            self._cluster.metadata.get_replicas(bound[0].keyspace_name, b"")
+        return Prepared(
+            text,
+            conditional=conditional,
+            reads=reads,
+            counts=any(is_counter(column.type) for column in bound),
+            columns=tuple(column.name for column in bound),
+            types=tuple(cql_name(column.type) for column in bound),
+            encoders=tuple(encoder(column.type, self._protocol_version) for column in bound),
+            unset=UNSET_VALUE,
+            raw=tuple(raw),
+            handle=statement,
+        )
+
+    def agree(self, timeout_s: float) -> bool:
+        """Whether all nodes that are up have come to the same schema within `timeout_s`."""
+        return bool(self._cluster.control_connection.wait_for_schema_agreement(wait_time=timeout_s))
+
+    def options(self) -> dict[str, list[str]]:
+        """What the SUPPORTED frame of the control connection's node says."""
+        connection = self._cluster.control_connection.get_connections()[0]
+        answer = connection.wait_for_response(OptionsMessage(), timeout=self._prepare_timeout_s)
+        return dict(getattr(answer, "options", None) or {})
+
+    def shutdown(self) -> None:
+        """Close every connection."""
+        self._cluster.shutdown()
+
+    @staticmethod
+    def translate(
+        error: BaseException, text: str, *, timeout_s: float, conditional: bool, counts: bool
+    ) -> CassormError:
+        """Our error for what happened to a statement."""
+        return translate(error, Sent(text, timeout_s, conditional, counts))
+
+    @staticmethod
+    def unsent(error: Exception, text: str) -> CassormError:
+        """Our error for a statement that the driver did not even send."""
+        problem = ClusterError(f"the driver did not send it: {error!r}", where=Sent(text, 0).where, remedy="Report it")
+        problem.__cause__ = error
+        return problem
