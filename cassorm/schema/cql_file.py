@@ -7,7 +7,8 @@ from cassorm.cql.tokens import tokens
 from cassorm.errors import QueryError, SchemaFileError
 from cassorm.schema.cursor import Cursor
 from cassorm.schema.declared import Attached, Declared, Place, ordered
-from cassorm.schema.table import ALL_COLUMNS, Column, Index, Keyspace, Order, Table, Target, UserType, View
+from cassorm.schema.keyspace import Keyspace
+from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Target, UserType, View
 
 _SAI = {"storageattachedindex", "sai", "org.apache.cassandra.index.sai.storageattachedindex"}
 _TARGETS: dict[str, Target] = {"values": "values", "keys": "keys", "entries": "entries", "full": "full"}

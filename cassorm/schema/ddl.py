@@ -6,9 +6,9 @@ from dataclasses import replace
 from cassorm.cql.dialect import Dialect
 from cassorm.cql.identifiers import MAX_NAME, quote, quote_keyspace, quote_table
 from cassorm.errors import SchemaError
+from cassorm.schema.keyspace import Keyspace, Replication, Schema
 from cassorm.schema.options import literal, option_text
-from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Keyspace, Replication, Schema, Table, UserType
-from cassorm.schema.table import View as TableView
+from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Table, UserType, View
 
 _SAI = "StorageAttachedIndex"
 
@@ -62,7 +62,7 @@ def create_keyspace(
 
 def create_type(user_type: UserType) -> str:
     """CREATE TYPE IF NOT EXISTS."""
-    fields = ",\n".join(f"  {quote(column.name)} {column.type}" for column in user_type.fields)
+    fields = ",\n".join(f"  {column_text(column)}" for column in user_type.fields)
     return f"CREATE TYPE IF NOT EXISTS {_qualified(user_type.name, user_type.keyspace)} (\n{fields}\n)"
 
 
@@ -73,9 +73,7 @@ def create_table(table: Table, dialect: Dialect) -> str:
         SchemaError: the engine lacks a type, an option or an index that the table asks for.
     """
     table = resolve(table, dialect)
-    columns = "".join(
-        f"  {quote(column.name)} {column.type}{' STATIC' if column.static else ''},\n" for column in table.columns
-    )
+    columns = "".join(f"  {column_text(column)},\n" for column in table.columns)
     text = f"CREATE TABLE IF NOT EXISTS {quote_table(table.name, table.keyspace)} (\n{columns}"
     text += f"  PRIMARY KEY ({_key(table.partition_key, table.clustering)})\n)"
     return text + _with(table.clustering, table.options, table.comment, dialect)
@@ -98,7 +96,7 @@ def create_index(table: Table, index: Index, dialect: Dialect) -> str:
     return f"{text} WITH OPTIONS = {literal(index.options)}" if index.options else text
 
 
-def create_view(table: Table, view: TableView, dialect: Dialect) -> str:
+def create_view(table: Table, view: View, dialect: Dialect) -> str:
     """CREATE MATERIALIZED VIEW IF NOT EXISTS.
 
     Raises:
@@ -114,8 +112,12 @@ def create_view(table: Table, view: TableView, dialect: Dialect) -> str:
 
 def add_column(table: Table, column: Column) -> str:
     """ALTER TABLE ... ADD."""
-    static = " STATIC" if column.static else ""
-    return f"ALTER TABLE {quote_table(table.name, table.keyspace)} ADD {quote(column.name)} {column.type}{static}"
+    return f"ALTER TABLE {quote_table(table.name, table.keyspace)} ADD {column_text(column)}"
+
+
+def column_text(column: Column) -> str:
+    """A column as a table's definition has it: name, type, STATIC."""
+    return f"{quote(column.name)} {column.type}{' STATIC' if column.static else ''}"
 
 
 def table_statements(table: Table, dialect: Dialect) -> Iterator[str]:

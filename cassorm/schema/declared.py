@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cassorm.errors import QueryError, SchemaError, SchemaFileError
-from cassorm.schema.table import Clustering, Index, Keyspace, Order, Table, UserType, View
+from cassorm.schema.keyspace import Keyspace
+from cassorm.schema.table import Clustering, Index, Order, Table, UserType, View
 
 
 @dataclass(frozen=True, slots=True)

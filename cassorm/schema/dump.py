@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cassorm.schema.table import Clustering, Index, Schema, Table, View
+from cassorm.schema.keyspace import Schema
+from cassorm.schema.table import Clustering, Index, Table, View
 
 
 def dump(table: Table) -> dict[str, Any]:

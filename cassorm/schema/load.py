@@ -6,12 +6,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from cassorm.cql.types import check_known
-from cassorm.errors import QueryError, SchemaFileError
+from cassorm.errors import SchemaFileError
 from cassorm.schema import cql_file, table_file
 from cassorm.schema.declared import Attached, Declared, Place
 from cassorm.schema.documents import Document, parse_json, parse_yaml
-from cassorm.schema.table import Column, Index, Keyspace, Schema, Table, UserType
+from cassorm.schema.keyspace import Keyspace, Schema, check_user_types
+from cassorm.schema.table import Column, Index, Table, UserType
 
 SUFFIXES = (".yaml", ".yml", ".json", ".cql")
 
@@ -146,16 +146,8 @@ class _Merge:
                 self._tables[name] = replace(table, views=(*table.views, attached.part))
 
     def _check_types(self, columns: Iterable[Column], where: str, keyspace: str | None, place: Place) -> None:
-        known = {name for of, name in self._types if of == keyspace}
-        for column in columns:
-            try:
-                check_known(column.cql_type, known)
-            except QueryError as error:
-                raise place.error(
-                    f"{where}, column {column.name}: {error.problem}",
-                    remedy=error.remedy or "",
-                    part=("columns", column.name),
-                ) from error
+        with place.named():
+            check_user_types(columns, {name: kind for (of, name), kind in self._types.items() if of == keyspace}, where)
 
     def _ordered_types(self) -> list[UserType]:
         before: dict[_Name, list[_Name]] = {}

@@ -50,7 +50,11 @@ _ELSEWHERE = {
     "clustering_order": "Write `clustering_order` beside the options",
     "profile": "Write `profile` beside the options",
 }
-_CLASS_PREFIXES = ("org.apache.cassandra.db.compaction.", "org.apache.cassandra.io.compress.")
+CLASS_PREFIXES = (
+    "org.apache.cassandra.db.compaction.",
+    "org.apache.cassandra.io.compress.",
+    "org.apache.cassandra.locator.",
+)
 
 
 def normalized(options: Mapping[str, object]) -> dict[str, object]:
@@ -147,7 +151,7 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str | int | float):
         raise _refused(name, f"{value!r} inside {name}", remedy="Give text, a number, true or false")
     text = str(value)
-    for prefix in _CLASS_PREFIXES:
+    for prefix in CLASS_PREFIXES:
         text = text.removeprefix(prefix)
     return text
 

@@ -1,6 +1,6 @@
 """Tables as values: what files, code and live keyspaces all become, and what DDL and comparisons read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 from zlib import crc32
@@ -14,9 +14,6 @@ from cassorm.schema.options import normalized
 Order = Literal["asc", "desc"]
 Clustering = tuple[tuple[str, Order], ...]
 Target = Literal["values", "keys", "entries", "full"]
-Replication = int | Mapping[str, int | str]
-"""Copies in the session's data centre, or copies by data centre."""
-
 ALL_COLUMNS = ("*",)
 _TARGETS: tuple[Target, ...] = ("values", "keys", "entries", "full")
 
@@ -67,6 +64,8 @@ class View:
     """A materialized view: its own key over the base table's columns, `("*",)` for all of them.
 
     It is kept by the server, without repair between base and view; Cassandra has views switched off by default.
+    The columns of its key are always among its `columns`. `filter` is what a live view's WHERE says besides; none is
+    ever created with one.
     """
 
     name: str
@@ -75,6 +74,7 @@ class View:
     columns: tuple[str, ...] = ALL_COLUMNS
     options: Mapping[str, object] = field(default_factory=dict, hash=False)
     comment: str = ""
+    filter: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -108,27 +108,6 @@ class UserType:
                     remedy="Use bigint" if column.type == "counter" else f"Write frozen<{column.type}>",
                     part=("columns", column.name),
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class Keyspace:
-    """A keyspace and its replication."""
-
-    name: str
-    replication: Replication = field(default=1, hash=False)
-    durable_writes: bool = True
-
-    def __post_init__(self) -> None:
-        _check_names(f"keyspace {self.name}", self.name, None, what="keyspace name", limit=MAX_NAME)
-        copies = [self.replication] if isinstance(self.replication, int) else list(self.replication.values())
-        bad = [copy for copy in copies if isinstance(copy, bool) or (isinstance(copy, int) and copy < 1)]
-        if bad or not copies:
-            raise SchemaError(
-                f"replication {self.replication!r}",
-                where=f"keyspace {self.name}",
-                remedy="Give the number of copies, or one by data centre: {dc1: 3}",
-                part=("replication",),
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,22 +171,6 @@ class Table:
     def user_types(self) -> frozenset[str]:
         """The names of the user types that its columns use."""
         return frozenset(name for column in self.columns for name in column.cql_type.user_types())
-
-    def in_keyspace(self, keyspace: str | None) -> "Table":
-        """The same table in `keyspace`, unless it names one itself."""
-        return self if self.keyspace or not keyspace else replace(self, keyspace=keyspace)
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """What a file, a folder or a keyspace declares, in the order in which it has to be created."""
-
-    tables: tuple[Table, ...] = ()
-    types: tuple[UserType, ...] = ()
-    keyspaces: tuple[Keyspace, ...] = ()
-
-    def __iter__(self) -> Iterator[Table]:
-        return iter(self.tables)
 
 
 def _check_names(where: str, name: str, keyspace: str | None, *, what: str, limit: int | None) -> None:
@@ -348,7 +311,10 @@ def _checked_view(table: Table, view: View) -> View:
             raise _refused("has a TTL of its own", "Rows expire with the base table's: remove default_time_to_live")
     except (QueryError, SchemaError) as error:
         raise _refused(f"view {view.name}: {error.problem}", error.remedy or "", "views", view.name) from error
-    return replace(view, options=options)
+    columns = view.columns
+    if columns != ALL_COLUMNS:
+        columns = (*view.key, *(name for name in columns if name not in view.key))
+    return replace(view, columns=columns, options=options)
 
 
 def _check_view_key(table: Table, view: View) -> None:

@@ -22,18 +22,9 @@ from cassorm.cql.dialect import Profile
 from cassorm.errors import SchemaError, SchemaFileError
 from cassorm.schema.declared import Declared, Place, ordered
 from cassorm.schema.documents import DataPath, Document
+from cassorm.schema.keyspace import Keyspace
 from cassorm.schema.options import OPTIONS
-from cassorm.schema.table import (
-    ALL_COLUMNS,
-    Column,
-    Index,
-    Keyspace,
-    Order,
-    Table,
-    Target,
-    UserType,
-    View,
-)
+from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Target, UserType, View
 
 _KEY = "Write [id], [id, created_at] or [[org, day], created_at]: the first part is the partition key"
 
