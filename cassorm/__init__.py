@@ -1,12 +1,18 @@
 """cassorm: typed tables, event sourcing and CQRS on Apache Cassandra and ScyllaDB, for asyncio and pydantic."""
 
+from cassorm.driver.connect import connect
+from cassorm.driver.consistency import Consistency
+from cassorm.driver.session import Session
+from cassorm.driver.settings import Settings
 from cassorm.errors import CassormError, Retry
+from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.event import Event, Recorded, Value
 from cassorm.events.intent import Expect
 from cassorm.events.memory import MemoryEventStore
 from cassorm.events.metadata import Metadata, caused_by, event_context
 from cassorm.events.position import Position
 from cassorm.events.store import Appended, EventStore, Snapshot, StreamHead
+from cassorm.events.tables import TableNames
 
 ANY = Expect.ANY
 EXISTS = Expect.EXISTS
@@ -19,7 +25,9 @@ __all__ = [
     "EXISTS",
     "NO_STREAM",
     "Appended",
+    "CassandraEventStore",
     "CassormError",
+    "Consistency",
     "Event",
     "EventStore",
     "Expect",
@@ -28,10 +36,14 @@ __all__ = [
     "Position",
     "Recorded",
     "Retry",
+    "Session",
+    "Settings",
     "Snapshot",
     "StreamHead",
+    "TableNames",
     "Value",
     "__version__",
     "caused_by",
+    "connect",
     "event_context",
 ]

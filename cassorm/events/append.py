@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from cassorm.driver.session import Result
+from cassorm.driver.result import Result
 from cassorm.errors import (
     ClusterError,
     ConflictError,

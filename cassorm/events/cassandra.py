@@ -10,7 +10,9 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from cassorm.driver.session import Prepared, Result, Session
+from cassorm.driver.prepared import Prepared
+from cassorm.driver.result import Result
+from cassorm.driver.session import Session
 from cassorm.errors import ConfigurationError, EventStoreError
 from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
@@ -33,7 +35,7 @@ from cassorm.events.settings import StoreSettings, settle_settings, wanted_setti
 from cassorm.events.store import Appended, EventStore, Snapshot, Stream, StreamHead
 from cassorm.events.tables import TableNames, store_tables
 from cassorm.schema.apply import ensure_keyspace, ensure_tables
-from cassorm.schema.table import Replication
+from cassorm.schema.keyspace import Replication
 
 _FIRST_PAGE = 128
 """Events in the first page of a stream: one round trip for most; later pages grow or shrink by their bytes."""
@@ -114,7 +116,7 @@ class CassandraEventStore(EventStore):
 
     async def initialize(self) -> None:
         """Create keyspace, tables and settings where they are missing; check them where they are there."""
-        await ensure_keyspace(self._session, self.keyspace, self._replication)
+        await ensure_keyspace(self._session, self.keyspace, self._replication or await _copies(self._session))
         wanted = wanted_settings(self._local)
         settings_table, *_ = store_tables(self.tables, self.keyspace, wanted.id_type)
         await ensure_tables(self._session, [settings_table])
@@ -344,6 +346,12 @@ def _named(keyspace: str | None) -> str:
             "no keyspace", where="event store", remedy="Pass keyspace='...' to the store or to connect()"
         )
     return keyspace
+
+
+async def _copies(session: Session) -> int:
+    """Return how many copies a new keyspace gets: one on each node of the data centre, three at most."""
+    peers = await session.execute("SELECT data_center FROM system.peers")
+    return min(3, 1 + [datacenter for (datacenter,) in peers].count(session.datacenter))
 
 
 def _next_size(rows: list[tuple[Any, ...]], page_size: int) -> int:

@@ -1,15 +1,15 @@
 """An append that was checked and encoded: what a store has to write, or was refused before anything was sent."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from cassorm.errors import QueryError
 from cassorm.events import payload
 from cassorm.events.event import Event
+from cassorm.events.ids import new_id
 from cassorm.events.metadata import current_metadata
 
 MAX_EVENT_BYTES = 1024 * 1024
@@ -46,8 +46,7 @@ class Encoded(NamedTuple):
     timestamp: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """One append: all of `events` behind version `expected`, or nothing.
 
     Event ids follow from the append id, so that the same append sent again carries the same ids. `resent` says that
@@ -156,7 +155,7 @@ def plan(
             where="append",
             remedy="Pass a name such as 'Order'",
         )
-    identity = append_id or uuid4()
+    identity = append_id or new_id()
     metadata = current_metadata().encode()
     # Milliseconds: what a CQL timestamp keeps, so that every store gives back what was put in.
     now = datetime.now(UTC)
