@@ -8,12 +8,13 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from cassandra import UnresolvableContactPoints
+from cassandra import DriverException, UnresolvableContactPoints
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ProtocolVersionUnsupported, locally_supported_compressions
 from cassandra.policies import ConstantReconnectionPolicy
 
+from cassorm.driver.connection import patient_connection
 from cassorm.driver.failures import is_authentication
 from cassorm.driver.policies import NEVER, LocalReplicasFirst
 from cassorm.driver.rows import as_decoded
@@ -62,7 +63,7 @@ def open_cluster(settings: Settings, ssl_context: ssl.SSLContext | None) -> Open
     cluster = _cluster(settings, ssl_context, policy)
     try:
         session = cluster.connect()
-        wire = Wire(cluster, session, prepare_timeout_s=settings.request_timeout.total_seconds())
+        wire = Wire(cluster, session)
         release = _one(session, "SELECT release_version FROM system.local WHERE key='local'")
         engine, version = "cassandra", release
         if any(option.startswith("SCYLLA_") for option in wire.options()):
@@ -73,7 +74,9 @@ def open_cluster(settings: Settings, ssl_context: ssl.SSLContext | None) -> Open
         return Opened(wire, engine, version, policy.datacenter)
     except Exception as error:
         cluster.shutdown()
-        raise _explained(error, settings, cluster) from error
+        if isinstance(error, (DriverException, NoHostAvailable, OSError)):
+            raise _explained(error, settings, cluster) from error
+        raise
 
 
 def _cluster(settings: Settings, ssl_context: ssl.SSLContext | None, policy: LocalReplicasFirst) -> Any:
@@ -101,6 +104,7 @@ def _cluster(settings: Settings, ssl_context: ssl.SSLContext | None, policy: Loc
             points,
             port=points[0][1],
             auth_provider=auth,
+            connection_class=patient_connection(),
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             ssl_context=ssl_context or settings.tls_context(),
             compression=settings.compression,
@@ -137,8 +141,6 @@ def _use(session: Any, cluster: Any, keyspace: str) -> None:
 
 
 def _explained(error: Exception, settings: Settings, cluster: Any) -> CassormError:
-    if isinstance(error, CassormError):
-        return error
     tried = ", ".join(settings.hosts)
     causes = [error, *_causes(error)]
     if any(is_authentication(cause) for cause in causes):

@@ -56,14 +56,14 @@ class Sent:
         return self.conditional or self.counts
 
 
-def translate(error: BaseException, sent: Sent) -> CassormError:
+def translate(error: BaseException | Unreadable, sent: Sent) -> CassormError:
     """Our error for what the driver reported of a statement."""
     ours = _translate(error, sent)
-    ours.__cause__ = error
+    ours.__cause__ = error.error if isinstance(error, Unreadable) else error
     return ours
 
 
-def _translate(error: BaseException, sent: Sent) -> CassormError:
+def _translate(error: BaseException | Unreadable, sent: Sent) -> CassormError:
     if isinstance(error, NoHostAvailable):
         return _never_sent(error, sent)
     if isinstance(error, Expired | OperationTimedOut):

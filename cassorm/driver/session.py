@@ -85,12 +85,13 @@ class Session:
         serial_consistency: Consistency | None = None,
         timeout: timedelta | None = None,
         idempotent: bool | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int | None = None,
         page_state: bytes | None = None,
     ) -> Result:
         """The first page of what `statement` returns, or the page that `page_state` stands for.
 
-        Text with parameters is prepared; text without is sent as it is. `timeout` counts from sending: waiting for
+        Text with parameters is prepared; text without is sent as it is. A page has 5000 rows unless `page_size` says
+        otherwise. `timeout` counts from sending: waiting for
         a turn is not part of it. `idempotent` is whether it may run twice; unless given, that is said of reads.
 
         Raises:
@@ -111,7 +112,7 @@ class Session:
                         serial_consistency=serial_consistency,
                         timeout=timeout,
                         idempotent=idempotent,
-                        page_size=page_size,
+                        page_size=page_size or _PAGE_SIZE,
                         page_state=page_state,
                     )
                 statement = await self.prepare(statement)
@@ -123,7 +124,7 @@ class Session:
             idempotent=statement.reads
             if idempotent is None
             else _repeatable(idempotent, statement.text, once=statement.conditional or statement.counts),
-            page_size=page_size,
+            page_size=page_size or _PAGE_SIZE,
         )
         return await self._exchange(
             message,

@@ -55,10 +55,9 @@ class _Statement(PreparedStatement):  # type: ignore[misc]
 class Wire:
     """One driver session; everything here blocks, but for `send` and the making of statements."""
 
-    def __init__(self, cluster: Any, session: Any, *, prepare_timeout_s: float) -> None:
+    def __init__(self, cluster: Any, session: Any) -> None:
         self._cluster = cluster
         self._session = session
-        self._prepare_timeout_s = prepare_timeout_s
         self._protocol_version: int = cluster.protocol_version
         session.client_protocol_handler = RowsHandler
 
@@ -135,7 +134,7 @@ class Wire:
             ClusterError: the server refused it.
             UnavailableError: no node answered.
         """
-        sent = Sent(text, self._prepare_timeout_s)
+        sent = Sent(text, self._session.default_timeout)
         conditional, reads = is_conditional(text), is_read(text)
         try:
             found = self._session.prepare(text)
@@ -175,7 +174,7 @@ class Wire:
     def options(self) -> dict[str, list[str]]:
         """What the SUPPORTED frame of the control connection's node says."""
         connection = self._cluster.control_connection.get_connections()[0]
-        answer = connection.wait_for_response(OptionsMessage(), timeout=self._prepare_timeout_s)
+        answer = connection.wait_for_response(OptionsMessage(), timeout=self._session.default_timeout)
         return dict(getattr(answer, "options", None) or {})
 
     def shutdown(self) -> None:
@@ -183,9 +182,7 @@ class Wire:
         self._cluster.shutdown()
 
     @staticmethod
-    def translate(
-        error: BaseException, text: str, *, timeout_s: float, conditional: bool, counts: bool
-    ) -> CassormError:
+    def translate(error: Any, text: str, *, timeout_s: float, conditional: bool, counts: bool) -> CassormError:
         """Our error for what happened to a statement."""
         return translate(error, Sent(text, timeout_s, conditional, counts))
 
