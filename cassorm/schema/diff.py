@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from cassorm.schema.options import without_defaults
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Table, UserType, View
 
 
@@ -131,10 +132,13 @@ def _selected(view: View, live: Table) -> set[str]:
 
 
 def _options(wanted: Mapping[str, object], live: Mapping[str, object]) -> Iterator[Difference]:
-    for name, value in wanted.items():
+    for name, value in without_defaults(wanted).items():
         now = live.get(name)
         if isinstance(value, Mapping) and isinstance(now, Mapping):
             # The server fills in what was left out.
             now = {key: now[key] for key in value if key in now}
         if now != value:
-            yield Difference(f"option {name} is {now}, expected {value}")
+            yield Difference(f"option {name} is {'not set' if now is None else now}, expected {value}")
+    for name, now in live.items():
+        if name in wanted and name not in without_defaults(wanted):
+            yield Difference(f"option {name} is {now}, expected {wanted[name]}")

@@ -8,7 +8,7 @@ from cassorm.cql.tokens import tokens
 from cassorm.driver.session import Session
 from cassorm.errors import SchemaError
 from cassorm.schema.keyspace import Keyspace, Schema
-from cassorm.schema.options import CLASS_PREFIXES, OPTIONS
+from cassorm.schema.options import CLASS_PREFIXES, OPTIONS, without_defaults
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Order, Table, Target, UserType, View
 
 Row = Mapping[str, Any]
@@ -24,7 +24,8 @@ async def introspect(session: Session, keyspace: str, names: Collection[str] | N
     """The tables of a live keyspace by name, with their indexes and views; only those in `names` when it is given.
 
     A keyspace that does not exist has none. Columns come with the key first, the others in the order of their names:
-    the server does not keep the order in which they were declared.
+    the server does not keep the order in which they were declared. Options that say no more than the server's default
+    are left out.
 
     Raises:
         ClusterError: the cluster could not be asked.
@@ -141,11 +142,7 @@ def _key(columns: Sequence[Row]) -> tuple[tuple[str, ...], Clustering]:
 
 def _options(row: Row) -> dict[str, object]:
     found = {name: row.get(name) for name in OPTIONS}
-    return {name: _plain(value) for name, value in found.items() if value is not None}
-
-
-def _plain(value: object) -> object:
-    return dict(value) if isinstance(value, Mapping) else value
+    return without_defaults({name: value for name, value in found.items() if value is not None})
 
 
 def _index(row: Row) -> Index:

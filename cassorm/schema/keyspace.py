@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 
 from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.cql.types import check_known
@@ -43,11 +44,30 @@ class Keyspace:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a file, a folder or a keyspace declares, in the order in which it has to be created."""
+    """What a file, a folder or a keyspace declares; types come in an order in which they can be created.
+
+    Raises:
+        SchemaError: user types that hold each other.
+    """
 
     tables: tuple[Table, ...] = ()
     types: tuple[UserType, ...] = ()
     keyspaces: tuple[Keyspace, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {(kind.keyspace, kind.name): kind for kind in self.types}
+        before = {name: [other for other in _held(kind) if other in known] for name, kind in known.items()}
+        try:
+            ordered = tuple(known[name] for name in TopologicalSorter(before).static_order())
+        except CycleError as error:
+            circle = [name for _, name in error.args[1]]
+            raise SchemaError(
+                f"holds itself: {' in '.join(circle)}",
+                where=f"type {circle[0]}",
+                remedy="Break the circle",
+                part=("types", circle[0]),
+            ) from error
+        object.__setattr__(self, "types", ordered)
 
     def __iter__(self) -> Iterator[Table]:
         return iter(self.tables)
@@ -59,6 +79,11 @@ class Schema:
             tables=tuple(replace(table, keyspace=table.keyspace or keyspace) for table in self.tables),
             types=tuple(replace(kind, keyspace=kind.keyspace or keyspace) for kind in self.types),
         )
+
+
+def _held(kind: UserType) -> list[tuple[str | None, str]]:
+    names = {name for column in kind.fields for name in column.cql_type.user_types()}
+    return [(kind.keyspace, name) for name in sorted(names)]
 
 
 def check_user_types(columns: Iterable[Column], types: Mapping[str, UserType], where: str) -> None:

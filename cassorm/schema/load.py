@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from cassorm.errors import SchemaFileError
+from cassorm.errors import SchemaError, SchemaFileError
 from cassorm.schema import cql_file, table_file
 from cassorm.schema.declared import Attached, Declared, Place
 from cassorm.schema.documents import Document, parse_json, parse_yaml
@@ -111,7 +110,11 @@ class _Merge:
                 self._attach(declared, place)
 
     def schema(self) -> Schema:
-        types = self._ordered_types()
+        types = tuple(self._types.values())
+        for kind in types:
+            self._check_types(
+                kind.fields, f"type {kind.name}", kind.keyspace, self._places["type", (kind.keyspace, kind.name)]
+            )
         for (keyspace, name), table in self._tables.items():
             place = self._places["table", (keyspace, name)]
             self._check_types(table.columns, table.where, keyspace, place)
@@ -120,7 +123,12 @@ class _Merge:
                 self._once("index", (keyspace, index.name), place, ("indexes", index.column))
             for view in table.views:
                 self._once("table", (keyspace, view.name), place, ("views", view.name))
-        return Schema(tuple(self._tables.values()), tuple(types), tuple(self._keyspaces.values()))
+        try:
+            return Schema(tuple(self._tables.values()), types, tuple(self._keyspaces.values()))
+        except SchemaError as error:
+            name = error.part[-1]
+            place = next(place for (what, found), place in self._places.items() if (what, found[1]) == ("type", name))
+            raise place.error(f"type {name}: {error.problem}", remedy=error.remedy or "") from error
 
     def _once(self, what: str, name: _Name, place: Place, part: tuple[str, ...] = ("name",)) -> None:
         first = self._places.setdefault((what, name), place)
@@ -148,18 +156,3 @@ class _Merge:
     def _check_types(self, columns: Iterable[Column], where: str, keyspace: str | None, place: Place) -> None:
         with place.named():
             check_user_types(columns, {name: kind for (of, name), kind in self._types.items() if of == keyspace}, where)
-
-    def _ordered_types(self) -> list[UserType]:
-        before: dict[_Name, list[_Name]] = {}
-        for (keyspace, name), kind in self._types.items():
-            place = self._places["type", (keyspace, name)]
-            self._check_types(kind.fields, f"type {name}", keyspace, place)
-            used = sorted({used for field in kind.fields for used in field.cql_type.user_types()})
-            before[keyspace, name] = [(keyspace, other) for other in used]
-        try:
-            return [self._types[name] for name in TopologicalSorter(before).static_order()]
-        except CycleError as error:
-            circle: list[_Name] = error.args[1]
-            raise self._places["type", circle[0]].error(
-                f"types that hold each other: {' in '.join(name for _, name in circle)}", remedy="Break the circle"
-            ) from error

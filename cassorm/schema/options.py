@@ -44,6 +44,25 @@ OPTIONS: dict[str, Option] = {
     "tablets": Option("map", None),
     "tombstone_gc": Option("map", None),
 }
+# What the server fills in where nothing was said: not shown, and not told from nothing. The compaction and compression
+# classes are not here, since a server's configuration may choose other ones.
+_DEFAULTS: dict[str, object] = {
+    "additional_write_policy": "99p",
+    "bloom_filter_fp_chance": 0.01,
+    "caching": {"keys": "ALL", "rows_per_partition": "NONE"},
+    "crc_check_chance": 1.0,
+    "default_time_to_live": 0,
+    "gc_grace_seconds": 864_000,
+    "max_index_interval": 2048,
+    "memtable_flush_period_in_ms": 0,
+    "min_index_interval": 128,
+    "read_repair": "BLOCKING",
+    "speculative_retry": "99p",
+}
+_DEFAULT_PARTS = {
+    "compaction": {"max_threshold": "32", "min_threshold": "4"},
+    "compression": {"chunk_length_in_kb": "16"},
+}
 _ELSEWHERE = {
     "ttl": "Write default_time_to_live",
     "comment": "Write `comment` beside the options",
@@ -88,6 +107,16 @@ def check_supported(name: str, value: object, dialect: Dialect) -> None:
     chosen = value.get("class") if name == "compaction" and isinstance(value, Mapping) else None
     if chosen == "UnifiedCompactionStrategy" and not dialect.ucs:
         raise _refused(name, f"{dialect} has no {chosen}", remedy="Set `profile` instead: it fits every engine")
+
+
+def without_defaults(options: Mapping[str, object]) -> dict[str, object]:
+    """The options less what the server would fill in anyhow."""
+    found = {name: value for name, value in normalized(options).items() if _DEFAULTS.get(name) != value}
+    for name, parts in _DEFAULT_PARTS.items():
+        value = found.get(name)
+        if isinstance(value, Mapping):
+            found[name] = {key: part for key, part in value.items() if parts.get(key) != part}
+    return found
 
 
 def option_text(name: str, value: object, dialect: Dialect) -> str:
