@@ -31,7 +31,13 @@ from cassorm.events.intent import (
 from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
-from cassorm.events.settings import StoreSettings, settle_settings, wanted_settings
+from cassorm.events.settings import (
+    StoreSettings,
+    check_settings,
+    existing_settings,
+    settle_settings,
+    wanted_settings,
+)
 from cassorm.events.store import Appended, EventStore, Snapshot, Stream, StreamHead
 from cassorm.events.tables import TableNames, store_tables
 from cassorm.schema.apply import ensure_keyspace, ensure_tables
@@ -116,13 +122,15 @@ class CassandraEventStore(EventStore):
 
     async def initialize(self) -> None:
         """Create keyspace, tables and settings where they are missing; check them where they are there."""
-        await ensure_keyspace(self._session, self.keyspace, self._replication or await _copies(self._session))
-        wanted = wanted_settings(self._local)
-        settings_table, *_ = store_tables(self.tables, self.keyspace, wanted.id_type)
-        await ensure_tables(self._session, [settings_table])
-        settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
-        await ensure_tables(self._session, store_tables(self.tables, self.keyspace, settings.id_type))
-        self._settings = settings
+        store = await existing_settings(self._session, self.keyspace, self.tables)
+        if store is None:
+            store = wanted_settings(self._local)
+            await ensure_keyspace(self._session, self.keyspace, self._replication or await _copies(self._session))
+        else:
+            check_settings(store, self._local, self._session.datacenter, self._where)
+        # All tables at once: when one has another shape, none is created and no settings are written.
+        await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type))
+        self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
 
     async def close(self) -> None:
         """Wait until every append that was sent has come to its end; later appends are refused."""

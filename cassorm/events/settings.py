@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from cassorm.cql import statements
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
-from cassorm.errors import ConfigurationError, StoreSettingsError
+from cassorm.errors import ClusterError, ConfigurationError, StoreSettingsError, UnavailableError
 from cassorm.events.position import HASH
 from cassorm.events.tables import LAYOUT, TableNames
 
@@ -77,7 +77,7 @@ async def settle_settings(
     """Return the store's settings: those that stand there, else `local` and defaults, written by an LWT.
 
     Raises:
-        StoreSettingsError: a setting in `local`, the layout or the hash differs, or this is another data centre.
+        StoreSettingsError: what stands there does not fit this process; see `check_settings`.
     """
     store = await read_settings(session, keyspace, names)
     if store is None:
@@ -87,19 +87,38 @@ async def settle_settings(
             raise ConfigurationError(
                 "the settings row vanished after it was written", where=_where(keyspace, names), remedy="Call again"
             )
+    check_settings(store, local, session.datacenter, _where(keyspace, names))
+    return store
+
+
+def check_settings(store: StoreSettings, local: Mapping[str, object], datacenter: str, where: str) -> None:
+    """Refuse to work with a store whose settings differ from those of this process.
+
+    Raises:
+        StoreSettingsError: a setting in `local`, the layout or the hash differs, or this is another data centre.
+    """
     required = {"layout": LAYOUT, "hash": HASH, **local}
     if store.home_dc is not None:
-        required["home_dc"] = session.datacenter
+        required["home_dc"] = datacenter
     for name, value in required.items():
         if value is not None and getattr(store, name) != value:
             raise StoreSettingsError(
                 name,
                 store=getattr(store, name),
                 local=value,
-                where=_where(keyspace, names),
+                where=where,
                 remedy=_REMEDIES.get(name, f"Leave {name} out: it is fixed when the store is made and read from there"),
             )
-    return store
+
+
+async def existing_settings(session: Session, keyspace: str, names: TableNames) -> StoreSettings | None:
+    """Return the settings of a store; None when it, or its table of settings, is not there yet."""
+    try:
+        return await read_settings(session, keyspace, names)
+    except UnavailableError:
+        raise
+    except ClusterError:  # no such keyspace or table; whatever else it is, creating them will say so
+        return None
 
 
 async def read_settings(session: Session, keyspace: str, names: TableNames) -> StoreSettings | None:
