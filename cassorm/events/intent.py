@@ -161,7 +161,7 @@ def plan(
     now = datetime.now(UTC)
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     encoded = tuple(
-        _encode(event, uuid5(identity, str(index)), metadata, now, limits) for index, event in enumerate(events)
+        _encode(event, event_id_of(identity, index), metadata, now, limits) for index, event in enumerate(events)
     )
     size = sum(len(event.data) for event in encoded)
     if size > limits.append_bytes:
@@ -171,6 +171,11 @@ def plan(
             remedy="Append them in several smaller appends",
         )
     return Intent(stream, aggregate_type, expected, identity, append_id is not None, encoded)
+
+
+def event_id_of(append_id: UUID, index: int) -> UUID:
+    """Return the id of one of an append's events, counted from 0: the same whenever that append is sent."""
+    return uuid5(append_id, str(index))
 
 
 def _encode(event: Event, event_id: UUID, metadata: str | None, now: datetime, limits: Limits) -> Encoded:
