@@ -140,16 +140,16 @@ def _from_file(setting: str, path: str | None, load: Any) -> Any:
         ) from error
 
 
-def _contact_point(host: str, port: int) -> tuple[str, int]:
-    name, _, given = host.rpartition(":") if _has_port(host) else (host, "", "")
+def _contact_point(host: str, default_port: int) -> tuple[str, int]:
+    name, _, port = host.rpartition(":") if _has_port(host) else (host, "", str(default_port))
     name = name.removeprefix("[").removesuffix("]")
-    if not name or (given and not (given.isdecimal() and 0 < int(given) < 65536)) or any(c in name for c in "/ "):
+    if not name or not port.isdecimal() or not 0 < int(port) < 65_536 or any(sign in name for sign in "/ "):
         raise ConfigurationError(
             f"{host!r} is no host",
             where=f"setting {_PREFIX}HOSTS",
             remedy='Write "host" or "host:port", such as "10.0.0.1" or "[::1]:9042"',
         )
-    return name, int(given) if given else port
+    return name, int(port)
 
 
 def _has_port(host: str) -> bool:
