@@ -38,7 +38,7 @@ from cassorm.events.settings import (
     settle_settings,
     wanted_settings,
 )
-from cassorm.events.store import Appended, EventStore, Snapshot, Stream, StreamHead
+from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
 from cassorm.events.tables import TableNames, store_tables
 from cassorm.schema.apply import ensure_keyspace, ensure_tables
 from cassorm.schema.keyspace import Replication
@@ -285,12 +285,14 @@ class CassandraEventStore(EventStore):
             end = min(end, state.head)
         make = partial(_recorded, stream, state.aggregate_type)
         if first:
-            yield [make(row) for row in first]
+            for start in range(0, len(first), READY):
+                yield [make(row) for row in first[start : start + READY]]
             begin = first[-1][0] + 1
             size = _next_size(first, page_size)
         async with aclosing(self._slices(stream, begin, end, size, page_size, backwards=backwards)) as slices:
             async for rows in slices:
-                yield [make(row) for row in rows]
+                for start in range(0, len(rows), READY):
+                    yield [make(row) for row in rows[start : start + READY]]
 
     async def _slices(
         self, stream: Stream, begin: int, end: int, size: int, page_size: int, *, backwards: bool

@@ -11,7 +11,7 @@ from cassorm.events.event import Event, Recorded
 from cassorm.events.intent import LOOKBACK, Encoded, Expect, Expected, Intent, Limits, check_stream, plan
 from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
-from cassorm.events.store import Appended, EventStore, Snapshot, Stream, StreamHead
+from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
 
 
 class _Row(NamedTuple):
@@ -103,8 +103,9 @@ class MemoryEventStore(EventStore):
         rows = self._streams.get(stream, [])
         versions = range(max(1, from_version), min(len(rows), len(rows) if to_version is None else to_version) + 1)
         ordered = versions[::-1] if backwards else versions
-        for start in range(0, len(ordered), page_size):
-            yield [self._recorded(stream, version, rows[version - 1]) for version in ordered[start : start + page_size]]
+        size = min(page_size, READY)
+        for start in range(0, len(ordered), size):
+            yield [self._recorded(stream, version, rows[version - 1]) for version in ordered[start : start + size]]
 
     def _recorded(self, stream: Stream, version: int, row: _Row) -> Recorded:
         encoded = row.encoded
