@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import Format, get_annotations
@@ -11,6 +11,7 @@ from typing_extensions import Format, get_annotations
 from cassorm.aggregates.handlers import Handlers, Registry, check_events, registry_of
 from cassorm.errors import AggregateError
 from cassorm.events.event import Event, Recorded
+from cassorm.events.ids import new_id
 from cassorm.events.payload import shown
 from cassorm.events.store import Stream
 
@@ -171,7 +172,7 @@ class Aggregate(_State):
         finally:
             journal.folding = False
         if journal.append_id is None:
-            journal.append_id = uuid4()
+            journal.append_id = new_id()
         journal.uncommitted.append(event)
         journal.version += 1
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cassorm.aggregates.aggregate import Aggregate, check_sound
 from cassorm.aggregates.cache import HotCache, Turns
@@ -26,6 +26,7 @@ from cassorm.errors import (
     UnavailableError,
 )
 from cassorm.events.event import Event
+from cassorm.events.ids import new_id
 from cassorm.events.intent import LOOKBACK, event_id_of
 from cassorm.events.payload import same, shown
 from cassorm.events.position import Position
@@ -329,7 +330,7 @@ class AggregateRepository(Generic[T]):
     async def _commit(self, stream: Stream, loaded: Loaded, events: Sequence[Event], append_id: UUID | None) -> Saved:
         """Append what was decided, and keep the state behind it."""
         try:
-            appended = await self._append(stream, events, loaded.version, append_id or uuid4())
+            appended = await self._append(stream, events, loaded.version, append_id or new_id())
         except QueryError:
             found = None if append_id is None else await self._landed_late(stream, append_id)
             if found is None:
