@@ -251,10 +251,15 @@ _EXAMPLES = {
 }
 
 
-def _unknown(name: str, user_types: Collection[str]) -> QueryError:
+def near_types(name: str, user_types: Collection[str] = ()) -> list[str]:
+    """The names of types that come near to `name`, the nearest first."""
     known = sorted({*NATIVE_TYPES, *_CONTAINERS, *_ALIASES, *user_types})
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    remedy = f"Did you mean {' or '.join(near)}?" if near else "Use a CQL type"
+    return difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+
+
+def _unknown(name: str, user_types: Collection[str]) -> QueryError:
+    near = near_types(name, user_types)
+    remedy = f"Did you mean {' or '.join(near)}?" if near else "Use a type of CQL."
     return QueryError(f"unknown type {name!r}", remedy=f"{remedy} A user type has to be declared under `types`")
 
 

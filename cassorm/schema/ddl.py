@@ -76,7 +76,7 @@ def create_table(table: Table, dialect: Dialect) -> str:
     columns = "".join(f"  {column_text(column)},\n" for column in table.columns)
     text = f"CREATE TABLE IF NOT EXISTS {quote_table(table.name, table.keyspace)} (\n{columns}"
     text += f"  PRIMARY KEY ({_key(table.partition_key, table.clustering)})\n)"
-    return text + _with(table.clustering, table.options, table.comment, dialect)
+    return text + _with(table.clustering, table.options, table.comment, dialect, where=table.where)
 
 
 def create_index(table: Table, index: Index, dialect: Dialect) -> str:
@@ -107,7 +107,7 @@ def create_view(table: Table, view: View, dialect: Dialect) -> str:
     text = f"CREATE MATERIALIZED VIEW IF NOT EXISTS {quote_table(view.name, table.keyspace)} AS\n"
     text += f"  SELECT {columns} FROM {quote_table(table.name, table.keyspace)}\n"  # noqa: S608 - quoted
     text += f"  WHERE {present}\n  PRIMARY KEY ({_key(view.partition_key, view.clustering)})"
-    return text + _with(view.clustering, view.options, view.comment, dialect)
+    return text + _with(view.clustering, view.options, view.comment, dialect, where=f"{table.where}, view {view.name}")
 
 
 def add_column(table: Table, column: Column) -> str:
@@ -172,14 +172,14 @@ def _key(partition_key: tuple[str, ...], clustering: Clustering) -> str:
     return ", ".join([f"({partition})", *(quote(name) for name, _ in clustering)])
 
 
-def _with(clustering: Clustering, options: Mapping[str, object], comment: str, dialect: Dialect) -> str:
+def _with(clustering: Clustering, options: Mapping[str, object], comment: str, dialect: Dialect, *, where: str) -> str:
     parts = []
     if clustering:
         orders = ", ".join(f"{quote(name)} {order.upper()}" for name, order in clustering)
         parts.append(f"CLUSTERING ORDER BY ({orders})")
     if comment:
         parts.append(f"comment = {literal(comment)}")
-    parts += [option_text(name, value, dialect) for name, value in options.items()]
+    parts += [option_text(name, value, dialect, where=where) for name, value in options.items()]
     return " WITH " + "\n  AND ".join(parts) if parts else ""
 
 

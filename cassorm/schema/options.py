@@ -119,13 +119,16 @@ def without_defaults(options: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
-def option_text(name: str, value: object, dialect: Dialect) -> str:
+def option_text(name: str, value: object, dialect: Dialect, *, where: str) -> str:
     """`name = value` as the engine's CQL.
 
     Raises:
         SchemaError: the engine does not know the option, or a class that its value names.
     """
-    check_supported(name, value, dialect)
+    try:
+        check_supported(name, value, dialect)
+    except SchemaError as error:
+        raise SchemaError(error.problem, where=where, remedy=error.remedy, part=error.part) from None
     if name == "compression" and isinstance(value, Mapping):
         value = {dialect.compressor_key if key == "class" else key: item for key, item in value.items()}
     return f"{name} = {literal(value)}"

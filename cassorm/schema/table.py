@@ -7,7 +7,7 @@ from zlib import crc32
 
 from cassorm.cql.dialect import PROFILES, Profile
 from cassorm.cql.identifiers import MAX_NAME, check_name
-from cassorm.cql.types import CqlType, parse_type
+from cassorm.cql.types import CqlType, near_types, parse_type
 from cassorm.errors import CassormError, QueryError, SchemaError
 from cassorm.schema.options import normalized
 
@@ -227,6 +227,11 @@ def _check_key_column(column: Column | None, name: str, table: Table) -> None:
         raise _refused(f"key column {name} is no column", f"Declare it, or use one of {known}", "key", name)
     if column.static:
         raise _refused(f"key column {name} is static", "Remove `static`", "columns", name)
+    if column.cql_type.is_user_type and not column.cql_type.frozen:
+        near = near_types(column.type)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        problem = f"key column {name} of unknown type {column.type!r}, or of a user type that is not frozen"
+        raise _refused(problem, f"{meant}For a user type write frozen<{column.type}>", "columns", name)
     if column.cql_type.is_multicell:
         raise _refused(f"key column {name} is not frozen", f"Write frozen<{column.type}>", "columns", name)
     if column.cql_type.name in ("counter", "duration"):

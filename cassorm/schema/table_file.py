@@ -186,8 +186,9 @@ class _Reader:
         try:
             return form.model_validate(_lists(data))
         except ValidationError as errors:
-            first = errors.errors(include_url=False)[0]
-            raise self._refused(form, first) from None
+            # A misspelt key is also a missing one: the key that is there says more.
+            found = sorted(errors.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
+            raise self._refused(form, found[0]) from None
 
     def error(self, path: DataPath, problem: str, *, remedy: str) -> SchemaFileError:
         return SchemaFileError(problem, file=self._file, line=self._document.line(path), remedy=remedy)

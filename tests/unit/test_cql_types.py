@@ -120,7 +120,7 @@ def test_an_unknown_type_is_refused_with_names_that_come_near() -> None:
         check_known(parse_type("timestmp"))
     with pytest.raises(QueryError, match=r"unknown type 'adress'. Did you mean address"):
         check_known(parse_type("list<frozen<adress>>"), {"address"})
-    with pytest.raises(QueryError, match=r"unknown type 'zzz'. Use a CQL type A user type has to be declared"):
+    with pytest.raises(QueryError, match=r"unknown type 'zzz'. Use a type of CQL. A user type has to be declared"):
         check_known(parse_type("zzz"))
 
 
