@@ -10,7 +10,7 @@ from typing import Any
 from cassorm.driver.deadlines import Deadlines
 
 # Sends and answers that are handled before other tasks of the loop get their turn.
-_BURST = 128
+_BURST = 32
 # Answers that are overdue may hold this many of a connection's 32,768 stream ids; beyond, they hold their turns, too.
 _MOST_OVERDUE = 16_384
 
@@ -77,20 +77,19 @@ class Bridge:
             return True
         return False
 
-    async def wait_for_turn(self) -> None:
-        """Take a turn as soon as those who asked before have had theirs.
+    def queue_up(self) -> asyncio.Future[None]:
+        """Done when the turn has come, after all who asked before; `Abandoned` when the session was closed meanwhile.
 
-        Raises:
-            Abandoned: the session was closed meanwhile; nothing was sent.
+        Whoever is cancelled while awaiting it calls `leave_queue`.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.give_back()
-            raise
+        return waiter
+
+    def leave_queue(self, waiter: asyncio.Future[None]) -> None:
+        """Pass the turn on if it came in the same moment as the cancellation."""
+        if not waiter.cancelled() and waiter.exception() is None:
+            self.give_back()
 
     def give_back(self) -> None:
         """Return a turn that led to no request, or whose request ended."""

@@ -16,14 +16,12 @@ from cassandra.policies import ConstantReconnectionPolicy
 
 from cassorm.driver.connection import patient_connection
 from cassorm.driver.failures import is_authentication
+from cassorm.driver.installed import THREAD_PREFIX
 from cassorm.driver.policies import NEVER, LocalReplicasFirst
 from cassorm.driver.rows import as_decoded
 from cassorm.driver.settings import Settings
 from cassorm.driver.wire import Wire
 from cassorm.errors import CassormError, ConfigurationError, UnavailableError
-
-THREADS = "cassorm-driver"
-"""The prefix of the names of threads that call what blocks."""
 
 # A connection that is quiet this long is asked whether it lives, and given up when it does not say so in time.
 _HEARTBEAT_S = 10
@@ -36,7 +34,7 @@ class _RaisedInstead(logging.Filter):
     """Drops what the driver logs while a call of ours is failing: the same error is raised to the caller."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (record.threadName or "").startswith(THREADS)
+        return not (record.threadName or "").startswith(THREAD_PREFIX)
 
 
 _log.addFilter(_RaisedInstead())

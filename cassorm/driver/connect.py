@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from cassorm.cql.dialect import for_engine
 from cassorm.driver.bridge import Bridge
-from cassorm.driver.installed import installed_driver
+from cassorm.driver.installed import THREAD_PREFIX, installed_driver
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cassorm.driver.cluster import Opened
+
+_THREADS = 4
+"""How many calls of the driver that block may be under way: connect, prepare, agree, shut down."""
 
 
 def connect(
@@ -63,19 +66,9 @@ class Connecting:
 
     async def _open(self) -> Session:
         settings = self._settings
-        driver = installed_driver()
-        try:
-            from cassorm.driver import cluster  # noqa: PLC0415 - needs the driver, which `import cassorm` must not
-        except Exception as error:
-            raise ConfigurationError(
-                f"{driver} cannot be imported: {error}",
-                where="cassorm.driver",
-                remedy="Install it from a wheel, which holds its compiled modules: `pip install --force-reinstall "
-                f"--only-binary :all: {driver.split()[0]}`",
-            ) from error
         loop = asyncio.get_running_loop()
-        threads = ThreadPoolExecutor(4, thread_name_prefix=cluster.THREADS)
-        opening = loop.run_in_executor(threads, cluster.open_cluster, settings, self._ssl_context)
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=THREAD_PREFIX)
+        opening = loop.run_in_executor(threads, _open, settings, self._ssl_context)
         try:
             opened = await asyncio.shield(opening)
         except BaseException:
@@ -92,6 +85,20 @@ class Connecting:
             release=opened.version,
             datacenter=opened.datacenter,
         )
+
+
+def _open(settings: Settings, ssl_context: ssl.SSLContext | None) -> "Opened":
+    driver = installed_driver()
+    try:
+        from cassorm.driver.cluster import open_cluster  # noqa: PLC0415 - `import cassorm` must not need the driver
+    except Exception as error:
+        raise ConfigurationError(
+            f"{driver} cannot be imported: {error}",
+            where="cassorm.driver",
+            remedy="Install it from a wheel, which holds its compiled modules: "
+            f"`pip install --force-reinstall --only-binary :all: {driver.split()[0]}`",
+        ) from error
+    return open_cluster(settings, ssl_context)
 
 
 def _close_unwanted(opening: "asyncio.Future[Opened]") -> None:

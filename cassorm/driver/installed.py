@@ -5,6 +5,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from cassorm.errors import ConfigurationError
 
+THREAD_PREFIX = "cassorm-driver"
+"""Names of the threads that call what blocks in the driver begin with this."""
+
 _DRIVERS = ("cassandra-driver", "scylla-driver")
 
 

@@ -15,7 +15,7 @@ from cassorm.driver.paging import Pages, Row, rows_of
 from cassorm.driver.prepared import Key, Prepared, PreparedCache, shortened
 from cassorm.driver.result import Result
 from cassorm.driver.settings import Settings
-from cassorm.errors import QueryError, UnavailableError
+from cassorm.errors import CassormError, QueryError, UnavailableError
 
 if TYPE_CHECKING:
     from cassorm.driver.wire import Wire
@@ -116,9 +116,10 @@ class Session:
                         page_state=page_state,
                     )
                 statement = await self.prepare(statement)
-        message = self._wire.bind(
+        make = partial(
+            self._wire.bind,
             statement,
-            statement.encode(params),
+            params,
             consistency=self._consistency if consistency is None else consistency.value,
             serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
             idempotent=statement.reads
@@ -127,7 +128,7 @@ class Session:
             page_size=page_size or _PAGE_SIZE,
         )
         return await self._exchange(
-            message,
+            make,
             statement.text,
             page_state=page_state,
             timeout=timeout,
@@ -200,14 +201,15 @@ class Session:
         text = f"{kind} batch of {len(items)}, the first: {items[0][0].text}"
         conditional = conditional or any(prepared.conditional for prepared, _ in items)
         counts = kind == "counter"
-        message = self._wire.batch(
-            [(prepared, prepared.encode(params)) for prepared, params in items],
+        make = partial(
+            self._wire.batch,
+            items,
             kind=kind,
             consistency=self._consistency if consistency is None else consistency.value,
             serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
             idempotent=_repeatable(idempotent, text, once=conditional or counts),
         )
-        return await self._exchange(message, text, timeout=timeout, conditional=conditional, counts=counts)
+        return await self._exchange(make, text, timeout=timeout, conditional=conditional, counts=counts)
 
     async def ddl(self, text: str, *, timeout: timedelta = _DDL_TIMEOUT) -> None:
         """Change the schema; all nodes that are up know the change when this returns.
@@ -257,18 +259,19 @@ class Session:
                 remedy="Connect with keyspace=..., or name the keyspace in the statements",
             )
         conditional = is_conditional(text)
-        message = self._wire.simple(
+        make = partial(
+            self._wire.simple,
             text,
             consistency=self._consistency if consistency is None else consistency.value,
             serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
             idempotent=is_read(text) if idempotent is None else _repeatable(idempotent, text, once=conditional),
             page_size=page_size,
         )
-        return await self._exchange(message, text, page_state=page_state, timeout=timeout, conditional=conditional)
+        return await self._exchange(make, text, page_state=page_state, timeout=timeout, conditional=conditional)
 
     async def _exchange(
         self,
-        message: Any,
+        make: Callable[[], Any],
         text: str,
         *,
         page_state: bytes | None = None,
@@ -278,12 +281,24 @@ class Session:
     ) -> Result:
         bridge = self._bridge
         if not bridge.take_turn():
-            await self._wait_for_turn(text)
+            waiter = bridge.queue_up()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                bridge.leave_queue(waiter)
+                raise
+            except Abandoned as error:
+                raise UnavailableError(
+                    "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
+                ) from error
         request = Request(self._loop.create_future())
         try:
-            self._wire.send(message, page_state, bridge, request)
+            # Made only now: thousands who wait for their turn shall neither take memory nor keep the loop busy.
+            self._wire.send(make(), page_state, bridge, request)
         except Exception as error:
             bridge.give_back()
+            if isinstance(error, CassormError):
+                raise
             raise self._wire.unsent(error, text) from error
         timeout_s = self._timeout_s if timeout is None else timeout.total_seconds()
         bridge.watch(request, timeout_s)
@@ -300,14 +315,6 @@ class Session:
             conditional=conditional,
             counts=counts,
         )
-
-    async def _wait_for_turn(self, text: str) -> None:
-        try:
-            await self._bridge.wait_for_turn()
-        except Abandoned as error:
-            raise UnavailableError(
-                "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
-            ) from error
 
     async def _prepare(self, key: Key) -> Prepared:
         return await self._in_thread(self._wire.prepare, *key)

@@ -66,16 +66,20 @@ class Wire:
     def bind(
         self,
         prepared: Prepared,
-        values: list[Any],
+        params: Sequence[object],
         *,
         consistency: int,
         serial_consistency: int,
         idempotent: bool,
         page_size: int,
     ) -> Any:
-        """A prepared statement with its values, as `send` takes it."""
+        """A prepared statement with its parameters, as `send` takes it.
+
+        Raises:
+            QueryError: the parameters do not fit.
+        """
         bound = BoundStatement(prepared.handle)
-        bound.values = values
+        bound.values = prepared.encode(params)
         bound.raw_values = ()
         bound.consistency_level = consistency
         bound.serial_consistency_level = serial_consistency
@@ -95,23 +99,27 @@ class Wire:
 
     def batch(
         self,
-        items: Sequence[tuple[Prepared, list[Any]]],
+        items: Sequence[tuple[Prepared, Sequence[object]]],
         *,
         kind: str,
         consistency: int,
         serial_consistency: int,
         idempotent: bool,
     ) -> Any:
-        """A batch of prepared statements with their values, as `send` takes it."""
+        """A batch of prepared statements with their parameters, as `send` takes it.
+
+        Raises:
+            QueryError: the parameters of one of them do not fit.
+        """
         batch = BatchStatement(
             _BATCH_KINDS[kind],
             consistency_level=consistency,
             serial_consistency_level=serial_consistency,
             retry_policy=IDEMPOTENT if idempotent else NEVER,
         )
-        for prepared, values in items:
+        for prepared, params in items:
             bound = BoundStatement(prepared.handle)
-            bound.values = values
+            bound.values = prepared.encode(params)
             batch.add(bound)
         return batch
 

@@ -13,7 +13,12 @@ def _bridge(limit: int = 4) -> Bridge:
 
 async def _begin(bridge: Bridge, timeout_s: float = 5.0) -> Request:
     if not bridge.take_turn():
-        await bridge.wait_for_turn()
+        waiter = bridge.queue_up()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            bridge.leave_queue(waiter)
+            raise
     request = Request(asyncio.get_running_loop().create_future())
     bridge.watch(request, timeout_s)
     return request
