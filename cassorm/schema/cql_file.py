@@ -12,7 +12,7 @@ from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Targe
 
 _SAI = {"storageattachedindex", "sai", "org.apache.cassandra.index.sai.storageattachedindex"}
 _TARGETS: dict[str, Target] = {"values": "values", "keys": "keys", "entries": "entries", "full": "full"}
-_LONGEST_NUMBER = 18
+_LONGEST_NUMBER = 30
 _ONLY = "A schema file holds CREATE KEYSPACE, TABLE, TYPE, INDEX and MATERIALIZED VIEW: run anything else by itself"
 
 _T = TypeVar("_T")
@@ -133,10 +133,12 @@ class _Parser(Cursor):
             self.need("on")
         keyspace, table = self.qualified("table")
         self.need("(")
+        called = self.call()
+        if called is not None and called not in _TARGETS:
+            raise self.wrong(f"an index on {called}(...)", remedy=f"Index a column, or {', '.join(_TARGETS)} of one")
+        target = None if called is None else _TARGETS[called]
         column = self.name("column")
-        target: Target | None = None
-        if column in _TARGETS and self.symbol("("):
-            target, column = _TARGETS[column], self.name("column")
+        if target:
             self.need(")")
         self.need(")")
         used = self.string() if self.words("using") else None

@@ -45,6 +45,14 @@ class Cursor:
         self.step()
         return True
 
+    def call(self) -> str | None:
+        """The word here when an opening bracket follows it, in lower case; both are stepped over."""
+        following = self._tokens[self._at : self._at + 2]
+        if [token.kind for token in following] != ["word", "symbol"] or following[1].text != "(":
+            return None
+        self._at += 2
+        return following[0].value
+
     def need(self, text: str) -> None:
         """Step over a word or symbol.
 

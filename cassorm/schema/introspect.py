@@ -6,7 +6,7 @@ from typing import Any
 
 from cassorm.cql.tokens import tokens
 from cassorm.driver.session import Session
-from cassorm.errors import SchemaError
+from cassorm.errors import QueryError, SchemaError
 from cassorm.schema.keyspace import Keyspace, Schema
 from cassorm.schema.options import CLASS_PREFIXES, OPTIONS, without_defaults
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Order, Table, Target, UserType, View
@@ -95,6 +95,15 @@ def table_from(
     Raises:
         SchemaError: the rows hold what cassorm cannot describe.
     """
+    try:
+        return _table(keyspace, table, columns, indexes, views)
+    except (QueryError, SchemaError) as error:
+        where = f"table {keyspace}.{table['table_name']}"
+        problem = error.problem if error.where in (None, where) else f"{error.where}: {error.problem}"
+        raise SchemaError(problem, where=where, remedy="cassorm cannot describe it: name other tables") from error
+
+
+def _table(keyspace: str, table: Row, columns: Sequence[Row], indexes: Sequence[Row], views: Sequence[Row]) -> Table:
     name = table["table_name"]
     own = sorted((row for row in columns if row["table_name"] == name), key=_place)
     found = tuple(_index(row) for row in indexes if row["table_name"] == name)
@@ -164,7 +173,7 @@ def _target(text: str, index: str) -> tuple[str, Target | None]:
         return found[0].value if found[0].kind == "quoted" else found[0].text, None
     if len(found) == 4 and found[0].text in targets:
         return found[2].value, targets[found[0].text]
-    raise SchemaError(f"index {index} on {text}", remedy="cassorm describes indexes on one column: name other tables")
+    raise SchemaError(f"index {index} on {text}, which is not one column")
 
 
 def _view(row: Row, columns: Sequence[Row]) -> View:
