@@ -1,5 +1,9 @@
 """cassorm: typed tables, event sourcing and CQRS on Apache Cassandra and ScyllaDB, for asyncio and pydantic."""
 
+from cassorm.aggregates.aggregate import Aggregate, aggregate
+from cassorm.aggregates.decider import Decider, Folded
+from cassorm.aggregates.handlers import apply
+from cassorm.aggregates.repository import AggregateRepository, Saved
 from cassorm.driver.connect import connect
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
@@ -24,18 +28,23 @@ __all__ = [
     "ANY",
     "EXISTS",
     "NO_STREAM",
+    "Aggregate",
+    "AggregateRepository",
     "Appended",
     "CassandraEventStore",
     "CassormError",
     "Consistency",
+    "Decider",
     "Event",
     "EventStore",
     "Expect",
+    "Folded",
     "MemoryEventStore",
     "Metadata",
     "Position",
     "Recorded",
     "Retry",
+    "Saved",
     "Session",
     "Settings",
     "Snapshot",
@@ -43,6 +52,8 @@ __all__ = [
     "TableNames",
     "Value",
     "__version__",
+    "aggregate",
+    "apply",
     "caused_by",
     "connect",
     "event_context",
