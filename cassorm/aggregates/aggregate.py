@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
         def model_dump(self, **options: Any) -> dict[str, Any]: ...
         def model_dump_json(self, **options: Any) -> str: ...
+        def model_copy(self, *, deep: bool = False) -> Self: ...
         def __repr_args__(self) -> Iterable[tuple[str | None, Any]]: ...
         def __copy__(self) -> Self: ...
         def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self: ...
@@ -243,16 +244,18 @@ class Aggregate(_State):
         cls.__registry__ = registry_of(cls)
         _declare(cls, name or cls.__name__, snapshot_schema_version, ignore)
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__pydantic_fields__:
-            if not self._journal.folding:
-                self._refuse(
-                    f"sets {name} outside an @apply method, which would be lost at the next load",
-                    f"Emit an event, and set {name} in its @apply method",
-                )
-            self.__dict__[name] = value  # its event was validated: no second validation in the fold
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # a type checker that sees it takes any name
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name in self.__pydantic_fields__:
+                if not self._journal.folding:
+                    self._refuse(
+                        f"sets {name} outside an @apply method, which would be lost at the next load",
+                        f"Emit an event, and set {name} in its @apply method",
+                    )
+                self.__dict__[name] = value  # its event was validated: no second validation in the fold
+            else:
+                super().__setattr__(name, value)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -6,7 +6,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar, overload
+from typing import Any, Final, NoReturn, overload
 
 from cassorm.errors import AggregateError
 from cassorm.events.event import Event
@@ -17,13 +17,12 @@ Handler = Callable[[Any, Any], object]
 _DECLARED: Final = "__cassorm_handlers__"
 """Where a class body collects its handlers: methods that share the name `_` replace one another as attributes."""
 
-F = TypeVar("F", bound=Handler)
 
-
+# Typed as returning any handler, so that `_` of a subclass or of two mixins may take another event.
 @overload
-def apply(function: F, /) -> F: ...
+def apply(function: Handler, /) -> Handler: ...
 @overload
-def apply(*events: type[Event]) -> Callable[[F], F]: ...
+def apply(*events: type[Event]) -> Callable[[Handler], Handler]: ...
 def apply(*given: Any) -> Any:
     """Return the method as it is, registered for the events of its annotation, or for those named.
 
@@ -53,7 +52,7 @@ def apply(*given: Any) -> Any:
         declared.append(_Declared(_checked(given[0], owner), None))
         return given[0]
 
-    def register(function: F) -> F:
+    def register(function: Handler) -> Handler:
         declared.append(_Declared(_checked(function, owner), given))
         return function
 
