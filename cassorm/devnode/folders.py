@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from cassorm.errors import DevNodeError
 
 if sys.platform != "win32":
     import fcntl
+
+LOOK_S = 0.1
 
 
 def require_posix() -> None:
@@ -65,23 +68,37 @@ def make(folder: Path) -> Path:
 
 
 def lock_now(path: Path) -> IO[bytes] | None:
-    """The open file that holds the lock until it is closed; None when another process (or caller) holds it."""
+    """The open file that holds the lock until `unlock`; None when another process (or caller) holds it."""
     file = path.open("ab")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+        # Its last holder may have removed the file between our open and our lock: then this lock protects nothing.
+        if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    file.close()
+    return None
+
+
+def unlock(file: IO[bytes]) -> None:
+    """Remove the lock's file and let others have the lock."""
+    Path(file.name).unlink(missing_ok=True)
+    file.close()
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock inside the block; waits for whoever has it. The kernel frees it when the process dies."""
+def locked(path: Path, cancel: threading.Event) -> Iterator[None]:
+    """Hold the lock inside the block; waits for whoever has it, or enters without it once `cancel` is set."""
     make(path.parent)
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    while (file := lock_now(path)) is None:
+        if cancel.wait(LOOK_S):
+            break
+    try:
         yield
+    finally:
+        if file:
+            unlock(file)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -7,16 +7,13 @@ a millisecond for all); otherwise it is hashed again. Processes may start at onc
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cassorm.devnode.folders import cache_folder, locked, make, write_atomically
 from cassorm.devnode.lock import CASSANDRA_VERSION, Jar, current_platform, for_platform, read_lock
 from cassorm.errors import DevNodeError
-
-if TYPE_CHECKING:
-    from cassorm.devnode.transfer import Transfer
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +26,23 @@ def ensure_jars(
     *,
     mirror: str | None = None,
     show_progress: bool | None = None,
-    started: Callable[["Transfer"], None] = lambda _: None,
+    cancel: threading.Event | None = None,
 ) -> tuple[Path, ...]:
     """The paths of `jars` (default: all that this platform needs) in the cache, in class path order.
 
-    `started` gets the transfer, when there is one, so that another thread can cancel it.
+    Another thread makes it give up soon by setting `cancel`.
 
     Raises:
         DevNodeError: a jar is missing and cannot be fetched; those that came are kept for the next try.
     """
     jars = for_platform(read_lock(), current_platform()) if jars is None else jars
     folder = make(folder or cache_folder() / "jars")
+    cancel = cancel or threading.Event()
     if missing_jars(jars, folder):
-        with locked(folder / ".lock"):
+        with locked(folder / ".lock", cancel):
             missing = missing_jars(jars, folder)
             if missing:
-                _fetch(missing, folder, mirror, show_progress, started)
+                _fetch(missing, folder, mirror, show_progress, cancel)
                 if still := missing_jars(jars, folder):
                     raise DevNodeError(
                         f"{len(still)} of {len(missing)} jars were not fetched, {still[0].file_name} among them",
@@ -95,7 +93,7 @@ def _fetch(
     folder: Path,
     mirror: str | None,
     show_progress: bool | None,
-    started: Callable[["Transfer"], None],
+    cancel: threading.Event,
 ) -> None:
     try:
         # Here and not above: a complete cache needs neither these libraries nor the quarter of a second that they take.
@@ -111,6 +109,4 @@ def _fetch(
     title = f"Cassandra {CASSANDRA_VERSION}: {len(jars)} jars"
     logger.info("%s, %.0f MB, into %s", title, size / 1e6, folder)
     with transfer_bar(title, size, shown=show_progress) as progress:
-        transfer = Transfer(jars, folder, mirror=mirror, progress=progress)
-        started(transfer)
-        transfer.run()
+        Transfer(jars, folder, mirror=mirror, progress=progress, cancel=cancel).run()

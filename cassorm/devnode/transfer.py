@@ -35,7 +35,7 @@ class _BrokenError(Exception):
 
 
 class Transfer:
-    """One run: fetches `jars` into `folder`; `cancel` makes it end soon from another thread."""
+    """One run: fetches `jars` into `folder`; it ends soon when another thread sets `cancel`."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Transfer:
         *,
         mirror: str | None = None,
         progress: Callable[[int], None] = lambda _: None,
+        cancel: threading.Event | None = None,
     ) -> None:
         self._folder = folder
         self._root = (mirror or os.environ.get(MIRROR_VARIABLE) or MAVEN_CENTRAL_URL).rstrip("/")
@@ -52,11 +53,7 @@ class Transfer:
         # The large ones first: a large one begun last would be waited for alone.
         for jar in sorted(jars, key=lambda jar: -jar.size):
             self._todo.put(jar)
-        self._ended = threading.Event()
-
-    def cancel(self) -> None:
-        """Let every worker stop at its next chunk."""
-        self._ended.set()
+        self._ended = cancel or threading.Event()
 
     def run(self) -> None:
         """Fetch all; a jar is in place under its name as soon as it is whole.
