@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 from cassorm.driver.session import Session
-from cassorm.errors import ClusterError, SchemaError
+from cassorm.errors import ClusterError, SchemaError, UnavailableError
 from cassorm.schema.ddl import create_keyspace
 from cassorm.schema.introspect import introspect_keyspace
 from cassorm.schema.keyspace import Keyspace, Replication, Schema
@@ -60,6 +60,7 @@ async def apply(session: Session, schema: Schema, *, options: bool = False) -> l
         ClusterError: the cluster refused; the error holds its message.
     """
     created: dict[str, None] = {}
+    failed = ""
     for turn in range(1, _ROUNDS + 1):
         # The last look is always at what stands: what another process created meanwhile is compared as well.
         missing = await plan(session, schema, options=options)
@@ -72,8 +73,10 @@ async def apply(session: Session, schema: Schema, *, options: bool = False) -> l
                 created[step.creates] = None
         except ClusterError as error:
             # Who creates what another process is creating may be told anything: look again, and judge by what stands.
-            if turn == _ROUNDS:
+            # What the server says twice is meant.
+            if turn == _ROUNDS or (str(error) == failed and not isinstance(error, UnavailableError)):
                 raise
+            failed = str(error)
             _log.info("creating %s failed, looking again: %s", step.creates, error)
             await asyncio.sleep(_PAUSE_S * turn * random.uniform(0.5, 1.5))  # noqa: S311 - keeps processes apart
     raise SchemaError(
