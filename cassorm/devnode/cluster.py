@@ -54,7 +54,13 @@ async def prepare_kit(*, java: Path | None = None, mirror: str | None = None, sh
 
 
 def make_nodes(
-    spec: Spec, folder: Path, ports: tuple[int, int], kit: Kit, launcher: Launcher, *, patience: timedelta = PATIENCE
+    spec: Spec,
+    folder: Path,
+    ports: tuple[int, int],
+    kit: Kit | None,
+    launcher: Launcher,
+    *,
+    patience: timedelta = PATIENCE,
 ) -> tuple[tuple[Node, ...], PacketFilter]:
     """The nodes of a cluster in `folder`, none started, and the packet filter that they share."""
     cql_port, storage_port = ports

@@ -48,8 +48,16 @@ class Node:
     """One node of a cluster; made by `DevCluster`."""
 
     def __init__(
-        self, spec: Spec, place: Place, kit: Kit, launcher: Launcher, packets: PacketFilter, *, patience: timedelta
+        self,
+        spec: Spec,
+        place: Place,
+        kit: Kit | None,
+        launcher: Launcher,
+        packets: PacketFilter,
+        *,
+        patience: timedelta,
     ) -> None:
+        """`kit` is None for a node that is only looked at or ended."""
         self._spec = spec
         self._place = place
         self._kit = kit
@@ -121,21 +129,21 @@ class Node:
         """
         if self.pid is not None:
             return
+        if (kit := self._kit) is None:
+            raise DevNodeError("was made without what a start needs", where=self._label, remedy="Start it as a cluster")
         fresh = not (self._place.folder / "data").exists()
         await asyncio.to_thread(self._prepare)
-        archived = self._kit.archive.options(self._place.folder, make_list=self._makes_archive)
+        archived = kit.archive.options(self._place.folder, make_list=self._makes_archive)
         try:
-            await self._launch(archived, fresh=fresh)
+            await self._launch(kit, archived, fresh=fresh)
         except DevNodeError:
-            if not self._kit.archive.path.exists() or not archived or self.port_taken:
+            if not archived or self.port_taken or not kit.archive.path.exists():
                 raise
             # Never observed, and the one thing of a start that can do without.
             logger.warning("a start with the class archive failed; trying without")
-            self._kit.archive.discard()
-            await self._launch((), fresh=fresh)
-        if self._makes_archive and (
-            order := self._kit.archive.order(self._place.folder, self._place.folder / "archive.log")
-        ):
+            kit.archive.discard()
+            await self._launch(kit, (), fresh=fresh)
+        if self._makes_archive and (order := kit.archive.order(self._place.folder, self._place.folder / "archive.log")):
             await self._launcher.launch(order)
 
     @property
@@ -215,10 +223,10 @@ class Node:
         (self._place.folder / "tmp").mkdir()
         self._log_start = log.stat().st_size if log.exists() else 0
 
-    async def _launch(self, options: Sequence[str], *, fresh: bool) -> None:
+    async def _launch(self, kit: Kit, options: Sequence[str], *, fresh: bool) -> None:
         order = Order(
             f"node{self.number}",
-            (*EXEC_JAVA, *command(self._spec, self._place, self._kit.java, self._kit.jars, options)),
+            (*EXEC_JAVA, *command(self._spec, self._place, kit.java, kit.jars, options)),
             log=self.log_path,
             cwd=self._place.folder,
             group=group_of(self.storage_port, self._place.index),
