@@ -1,0 +1,25 @@
+"""Random ids, drawn many at a time."""
+
+import threading
+from uuid import UUID
+
+from cassorm.events.ids import new_id
+
+THREADS, EACH = 6, 20_000
+
+
+def test_an_id_is_a_random_uuid() -> None:
+    first, second = new_id(), new_id()
+    assert isinstance(first, UUID)
+    assert first.version == 4
+    assert first != second
+
+
+def test_threads_that_draw_at_once_never_get_the_same_id() -> None:
+    drawn: list[list[UUID]] = []
+    threads = [threading.Thread(target=lambda: drawn.append([new_id() for _ in range(EACH)])) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one for ids in drawn for one in ids}) == THREADS * EACH
