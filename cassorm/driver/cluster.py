@@ -152,7 +152,8 @@ def _explained(error: Exception, settings: Settings, cluster: Any) -> CassormErr
             where=f"cluster at {tried}",
             remedy="Set CASSORM_PROTOCOL_VERSION=4",
         )
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+    # The driver makes a plain OSError of TLS errors; what stays is OpenSSL's name of the reason.
+    if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
         return ConfigurationError(
             f"the certificate is not trusted: {causes[-1]}",
             where=f"cluster at {tried}",
@@ -169,7 +170,7 @@ def _explained(error: Exception, settings: Settings, cluster: Any) -> CassormErr
     return UnavailableError(
         f"no host answered: tried {tried} ({reasons})",
         where="connect",
-        remedy="Check that the hosts are right and the cluster is up; CASSORM_HOSTS holds its contact points",
+        remedy="Check that CASSORM_HOSTS is right, the cluster is up, and CASSORM_TLS is set if it encrypts",
     )
 
 

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     connect_timeout: Duration = timedelta(seconds=10)
     max_in_flight: Annotated[int, Field(ge=1, le=16_384)] = 1024
     max_prepared: Annotated[int, Field(ge=1)] = 1000
-    protocol_version: Literal[3, 4, 5] = 4
+    protocol_version: Literal[4, 5] = 4
     compression: bool = False
 
     def __init__(self, **values: Any) -> None:
