@@ -16,6 +16,8 @@ from cassorm.errors import AggregateError, ConfigurationError
 from cassorm.events.store import EventStore, Snapshot, Stream
 
 _log = logging.getLogger("cassorm.aggregates")
+_REMEMBERED = 1_000
+"""How many snapshots that could not be used are remembered, so that each is logged once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,7 @@ class SnapshotKeeper:
         self._kind = kind
         self._tasks: dict[Stream, asyncio.Task[None]] = {}
         self._unfaithful = False
+        self._complained: set[tuple[Stream, int]] = set()
         self._closed = False
 
     async def keep(self, stream: Stream, version: int, event_id: UUID, state: Any) -> bool:
@@ -157,15 +160,28 @@ class SnapshotKeeper:
         own = [
             found.version
             for found in await self._store.snapshots(stream)
-            if found.schema_version == self._kind.schema_version
+            # Above it stands what a faster writer left, or what belongs to no stream: neither counts against this one.
+            if found.schema_version == self._kind.schema_version and found.version <= snapshot.version
         ]
         if len(own) > self.policy.keep:
             await self._store.delete_snapshots(stream, own[self.policy.keep :])
 
     def ignore(self, stream: Stream, snapshot: Snapshot, why: str) -> None:
-        """Note a snapshot that cannot be used."""
+        """Note a snapshot that cannot be used; it may be met at every load, and is logged at the first."""
         self.ignored += 1
-        _log.warning("snapshot of %s %s at version %d is ignored: %s", self._kind.name, stream, snapshot.version, why)
+        one = (stream, snapshot.version)
+        if one in self._complained:
+            return
+        if len(self._complained) >= _REMEMBERED:
+            self._complained.clear()
+        self._complained.add(one)
+        _log.warning(
+            "snapshot of %s %s at version %d is ignored: %s",
+            self._kind.name,
+            stream,
+            snapshot.version,
+            " ".join(why.splitlines()[:2]),
+        )
 
     def cannot_read(self, stream: Stream, error: Exception) -> None:
         """Note that the snapshots of a stream could not be read."""
