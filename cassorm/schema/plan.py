@@ -72,7 +72,10 @@ async def _plan_keyspace(
             )
         return [Step(_create_keyspace(session, declared), name)]
     if declared is not None:
-        expected, now = (_copies(keyspace, session.datacenter) for keyspace in (declared, live))
+        now = dict(sorted(_copies(live, session.datacenter).items()))
+        expected = dict(sorted(_copies(declared, session.datacenter).items()))
+        if list(expected) == ["replication_factor"]:  # as many in every data centre
+            expected = dict.fromkeys(now, expected["replication_factor"])
         if expected != now:
             drift[f"keyspace {name}"] = [Difference(f"replication is {now}, expected {expected}")]
     return []
@@ -136,10 +139,8 @@ def _create_keyspace(session: Session, keyspace: Keyspace) -> str:
     )
 
 
-def _copies(keyspace: Keyspace, datacenter: str) -> dict[str, int | str]:
-    if isinstance(keyspace.replication, int):
-        return {datacenter: keyspace.replication}
-    return dict(sorted(keyspace.replication.items()))
+def _copies(keyspace: Keyspace, datacenter: str) -> Mapping[str, int | str]:
+    return {datacenter: keyspace.replication} if isinstance(keyspace.replication, int) else keyspace.replication
 
 
 def _created(table: Table, session: Session) -> Iterator[Step]:

@@ -42,13 +42,13 @@ column_types = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(column_types)
 def test_a_type_that_is_written_is_read_back_as_itself(kind: CqlType) -> None:
     assert parse_type(str(kind)) == kind
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="abint<>,.\"'; 1$-", max_size=25))
 def test_any_other_text_is_a_type_or_is_refused_with_a_remedy(text: str) -> None:
     try:
