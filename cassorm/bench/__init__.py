@@ -1,1 +1,1 @@
-"""MEASURE: the public API beside the bare driver. May import everything but `cli` and `testing`."""
+"""MEASURE: the public API beside the bare driver, on one node. May import everything but `cli` and `testing`."""

@@ -6,7 +6,7 @@ reached or started, 130 interrupted.
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import PurePath
@@ -14,7 +14,15 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cassorm.errors import CassormError, ClusterError, ConfigurationError, DevNodeError, QueryError, SchemaFileError
+from cassorm.errors import (
+    CassormError,
+    ClusterError,
+    ConfigurationError,
+    DevNodeError,
+    QueryError,
+    SchemaDriftError,
+    SchemaError,
+)
 
 FINE, NEGATIVE, USAGE, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -27,15 +35,18 @@ def exit_code(error: CassormError) -> int:
     """The exit code that tells a script what kind of error it was."""
     if isinstance(error, ClusterError | DevNodeError):
         return UNREACHABLE
-    if isinstance(error, ConfigurationError | QueryError | SchemaFileError):
+    if isinstance(error, SchemaDriftError):
+        return NEGATIVE
+    if isinstance(error, ConfigurationError | QueryError | SchemaError):
         return USAGE
     return NEGATIVE
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run(work: Coroutine[Any, Any, T], *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None) -> T:
     """What the coroutine returns; an interrupt lets it clean up and then ends the command with exit code 130."""
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(work)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

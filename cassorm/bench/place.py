@@ -1,0 +1,40 @@
+"""Where a benchmark runs: a cluster, and a keyspace that lives as long as the benchmark."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+from cassorm.bench.machine import Engine, engine
+from cassorm.cql.identifiers import quote_keyspace
+from cassorm.driver.connect import connect
+from cassorm.driver.session import Session
+from cassorm.driver.settings import Settings
+from cassorm.schema.apply import ensure_keyspace
+
+
+@dataclass(frozen=True)
+class Place:
+    """A session, and a keyspace of its own."""
+
+    session: Session
+    keyspace: str
+    engine: Engine
+
+
+@asynccontextmanager
+async def open_place(settings: Settings, *, local: bool, replication: int = 1) -> AsyncIterator[Place]:
+    """Connect, create a keyspace of a name that nobody else has, and drop it in the end.
+
+    Raises:
+        UnavailableError: no host answered.
+        ConfigurationError: a setting does not fit the cluster.
+    """
+    keyspace = f"cassorm_bench_{uuid4().hex[:12]}"
+    async with connect(settings=settings) as session:
+        found = await engine(session, local=local)
+        await ensure_keyspace(session, keyspace, replication)
+        try:
+            yield Place(session, keyspace, found)
+        finally:
+            await session.ddl(f"DROP KEYSPACE IF EXISTS {quote_keyspace(keyspace)}")

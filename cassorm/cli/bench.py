@@ -1,0 +1,173 @@
+"""`cassorm bench`: the public API beside the bare driver, and what whole streams cost, on any Cassandra or ScyllaDB."""
+
+import asyncio
+import importlib
+import importlib.util
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from cassorm.bench.cases import Measured
+from cassorm.bench.machine import machine, versions
+from cassorm.bench.place import Place, open_place
+from cassorm.bench.report import Report, as_json_data, make_report, save
+from cassorm.bench.runner import Progress as Tell
+from cassorm.bench.runner import Runner
+from cassorm.bench.stream_report import StreamReport
+from cassorm.bench.streams import Load, Replay, load, replay
+from cassorm.bench.workload import Workload, load_workload
+from cassorm.cli.output import NEGATIVE, Json, columns, data, note, run
+from cassorm.driver.settings import Settings
+from cassorm.errors import ConfigurationError
+
+app = typer.Typer(add_completion=False)
+
+
+class What(StrEnum):
+    """What is measured."""
+
+    WRITE = "write"
+    APPEND = "append"
+    READ = "read"
+    REPLAY = "replay"
+    LOAD = "load"
+
+
+COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read"}
+STREAMS: Mapping[What, Callable[[Place, Workload, Tell], Awaitable[Load | Replay]]] = {
+    What.REPLAY: replay,
+    What.LOAD: load,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    hosts: str | None
+    local: bool
+    workload: Workload
+    replication: int
+
+
+@app.command()
+def bench(
+    what: Annotated[What, typer.Argument(help="What to measure.", show_default=False)],
+    *,
+    hosts: Annotated[
+        str | None, typer.Option(help="Hosts to connect to, with commas; else CASSORM_HOSTS.", metavar="HOST:PORT")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Start a node for it.")] = False,
+    workload: Annotated[
+        Path | None, typer.Option(help="What to do, as YAML; see benchmarks/workloads.", metavar="FILE")
+    ] = None,
+    warmup: Annotated[
+        float | None, typer.Option(help="Seconds of load before the first figure.", min=0, max=3600)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds: shows that it works, and no speed.")] = False,
+    replication: Annotated[int, typer.Option(help="Copies of the benchmark's keyspace.", min=1)] = 1,
+    results: Annotated[
+        Path | None, typer.Option(help="Write all figures to this file, as JSON.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the public API beside the bare driver, on any Cassandra or ScyllaDB.
+
+    write, append and read compare one statement, in turns on one node that was warmed up; what was written is counted
+    afterwards. replay reads a long stream of events; load loads an aggregate with a very long stream and a snapshot.
+
+    Everything happens in a keyspace of its own, dropped in the end. Exit code 1: the figures are void, and why.
+    """
+    if local and hosts is not None:
+        raise ConfigurationError("--local and --hosts are both there", where="cassorm bench", remedy="Give one of them")
+    found = load_workload(workload) if workload is not None else Workload()
+    found = found.quick() if quick else found
+    if warmup is not None:
+        found = found.model_copy(update={"warmup_seconds": warmup})
+    asked = Asked(hosts, local, found, replication)
+    report = run(_compare(what, asked) if what in COMPARED else _streams(what, asked), loop_factory=_loop_factory())
+    values = as_json_data(report)
+    if results is not None:
+        save(values, results)
+    data(values, "\n".join([columns(*report.table()), "", *report.remarks()]), as_json=as_json)
+    if report.void is not None:
+        note(f"void: {report.void}")
+        raise typer.Exit(NEGATIVE)
+
+
+async def _compare(what: What, asked: Asked) -> Report | StreamReport:
+    started, here = datetime.now(UTC), machine()
+    async with _settings(asked) as settings, _place(settings, asked) as at:
+        # Needs a driver: `connect` has said so by now if there is none.
+        from cassorm.bench.baseline import Bare  # noqa: PLC0415
+
+        bare = await asyncio.to_thread(Bare, settings, datacenter=at.session.datacenter, nodes=at.engine.nodes)
+        try:
+            with _bar(what) as tell:
+                outcome = await Runner(at.session, bare, asked.workload, at.keyspace, tell).run(COMPARED[what])
+        finally:
+            await asyncio.to_thread(bare.close)
+    return make_report(
+        what.value,
+        outcome,
+        started=started,
+        machine=here,
+        versions=versions(),
+        engine=at.engine,
+        workload=asked.workload,
+    )
+
+
+async def _streams(what: What, asked: Asked) -> Report | StreamReport:
+    started, here = datetime.now(UTC), machine()
+    async with _settings(asked) as settings, _place(settings, asked) as at:
+        with _bar(what) as tell:
+            figures = await STREAMS[what](at, asked.workload, tell)
+    return StreamReport(what.value, started, here, versions(), at.engine, asked.workload, figures)
+
+
+def _place(settings: Settings, asked: Asked) -> AbstractAsyncContextManager[Place]:
+    return open_place(settings, local=asked.local, replication=asked.replication)
+
+
+@asynccontextmanager
+async def _settings(asked: Asked) -> AsyncIterator[Settings]:
+    """How to reach the cluster, which is a node of our own with `--local`."""
+    if not asked.local:
+        # Not into a keyspace: the benchmark has its own.
+        settings = Settings(**({} if asked.hosts is None else {"hosts": asked.hosts}))
+        yield settings.model_copy(update={"keyspace": None})
+        return
+    from cassorm.devnode import DevNode  # noqa: PLC0415 - needs the extra `node`, which other clusters do not
+
+    async with DevNode(profile="bench") as node:
+        yield Settings(hosts=tuple(node.hosts), keyspace=None)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Tell]:
+    """A progress bar on stderr; nothing at all where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _, __: None
+        return
+    parts = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda doing, done: bar.update(task, description=f"{what}: {doing}", completed=done)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop that production runs on, where it is installed."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory
