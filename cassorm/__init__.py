@@ -10,10 +10,10 @@ from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import CassormError, Retry
 from cassorm.events.cassandra import CassandraEventStore
-from cassorm.events.event import Event, Recorded, Value
+from cassorm.events.event import Event, Recorded, Value, caused_by
 from cassorm.events.intent import Expect
 from cassorm.events.memory import MemoryEventStore
-from cassorm.events.metadata import Metadata, caused_by, event_context
+from cassorm.events.metadata import Metadata, event_context
 from cassorm.events.position import Position
 from cassorm.events.store import Appended, EventStore, Snapshot, StreamHead
 from cassorm.events.tables import TableNames

@@ -2,16 +2,13 @@
 
 import typing
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.errors import PydanticInvalidForJsonSchema
 from typing_extensions import TypeAliasType
 
 from cassorm.errors import CatalogError
-
-if TYPE_CHECKING:
-    from cassorm.events.event import Event
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -69,7 +66,7 @@ def _place(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def check_fields(cls: "type[Event]") -> None:
+def check_fields(cls: type[BaseModel]) -> None:
     """Refuse an event class with a field that cannot come back equal from JSON, as far as its types tell.
 
     What only a value tells (a tuple under `Any`) is refused by the append, before anything is sent.

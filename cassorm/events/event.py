@@ -1,6 +1,7 @@
 """What happened: the `Event` classes that users write, and `Recorded`, an event as it stands in its stream."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cassorm.errors import CatalogError
 from cassorm.events.catalog import Catalog, check_fields
-from cassorm.events.metadata import Metadata
+from cassorm.events.metadata import Metadata, event_context
 
 type_catalog: Catalog["Event"] = Catalog()
 """Every event class that was imported, by name and schema version."""
@@ -121,3 +122,12 @@ class Recorded:
     def extra(self) -> Mapping[str, Any]:
         """Whatever else the context carried."""
         return self.metadata.extra
+
+
+@contextmanager
+def caused_by(recorded: Recorded) -> Iterator[Metadata]:
+    """Carry on the story of `recorded`: its user and correlation id, with its event id as the cause."""
+    with event_context(
+        user_id=recorded.user_id, correlation_id=recorded.correlation_id, causation_id=str(recorded.event_id)
+    ) as metadata:
+        yield metadata

@@ -6,12 +6,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cassorm.errors import CatalogError
-
-if TYPE_CHECKING:
-    from cassorm.events.event import Recorded
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -97,12 +94,3 @@ def event_context(
         yield inner
     finally:
         _current.reset(token)
-
-
-@contextmanager
-def caused_by(recorded: "Recorded") -> Iterator[Metadata]:
-    """Carry on the story of `recorded`: its user and correlation id, with its event id as the cause."""
-    with event_context(
-        user_id=recorded.user_id, correlation_id=recorded.correlation_id, causation_id=str(recorded.event_id)
-    ) as metadata:
-        yield metadata
