@@ -70,12 +70,16 @@ class Bridge:
     def take_turn(self) -> bool:
         """Take a turn now, if there is one; it is given back when the request ends, or by `give_back`."""
         if self._free > 0 and self._budget > 0:
-            self._free -= 1
-            self._budget -= 1
-            if not self._budget:
-                self._refill_soon()
+            self._spend()
             return True
         return False
+
+    def _spend(self) -> None:
+        self._free -= 1
+        self._budget -= 1
+        if not self._budget and not self._refilling:
+            self._refilling = True
+            self._loop.call_soon(self._refill)
 
     def queue_up(self) -> asyncio.Future[None]:
         """Done when the turn has come, after all who asked before; `Abandoned` when the session was closed meanwhile.
@@ -96,25 +100,16 @@ class Bridge:
         self._free += 1
         if self._waiters:
             self._hand_out()
-        if self._idle is not None and self._free == self._limit and not self._idle.done():
+        if self._idle is not None and self._free == self._limit and not self._waiters and not self._idle.done():
             self._idle.set_result(None)
 
     def _hand_out(self) -> None:
         waiters = self._waiters
-        while waiters and self._free > 0:
-            if self._budget <= 0:
-                self._refill_soon()
-                return
+        while waiters and self._free > 0 and self._budget > 0:
             waiter = waiters.popleft()
             if not waiter.done():
-                self._free -= 1
-                self._budget -= 1
+                self._spend()
                 waiter.set_result(None)
-
-    def _refill_soon(self) -> None:
-        if not self._refilling:
-            self._refilling = True
-            self._loop.call_soon(self._refill)
 
     def _refill(self) -> None:
         self._refilling = False
@@ -193,14 +188,14 @@ class Bridge:
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def close(self, grace_s: float) -> None:
-        """Wait up to `grace_s` for what is in flight, then end the rest as `Abandoned`; nobody gets a turn any more."""
+        """Wait up to `grace_s` for what is in flight or waits for its turn, then end the rest as `Abandoned`."""
+        if self._free < self._limit or any(not waiter.done() for waiter in self._waiters):
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=grace_s)
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(Abandoned())
-        if self._free < self._limit:
-            self._idle = self._loop.create_future()
-            await asyncio.wait([self._idle], timeout=grace_s)
         for request in self._deadlines.pending():
             self._leave(request, Abandoned())
         self._deadlines.close()

@@ -1,4 +1,5 @@
 import asyncio
+import random
 import threading
 from typing import Any
 
@@ -87,6 +88,29 @@ async def test_a_cancelled_waiter_passes_its_turn_on() -> None:
     bridge.succeed(None, request)
     await request.future
     assert bridge.in_flight == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_is_answered_late_or_cancelled_no_turn_is_ever_lost(seed: int) -> None:
+    choose = random.Random(seed)
+    bridge = _bridge(limit=choose.choice([1, 3, 31, 32, 33, 64, 100]))
+
+    async def one() -> None:
+        request = await _begin(bridge, timeout_s=choose.choice([0.001, 5]))
+        asyncio.get_running_loop().call_later(choose.choice([0, 0, 0.002]), bridge.succeed, None, request)
+        await request.future
+
+    for _ in range(10):
+        tasks = [asyncio.create_task(one()) for _ in range(choose.choice([1, 31, 32, 33, 200]))]
+        await asyncio.sleep(choose.choice([0, 0, 0.001]))
+        for task in choose.sample(tasks, len(tasks) // 3):
+            task.cancel()
+        done, pending = await asyncio.wait(tasks, timeout=5)
+        assert not pending
+        assert len(done) == len(tasks)
+    await asyncio.sleep(0.05)
+    assert bridge.in_flight == 0
+    assert bridge._overdue == 0
 
 
 async def test_a_request_without_an_answer_expires_and_its_late_answer_is_dropped() -> None:
