@@ -13,7 +13,7 @@ from cassorm.events.position import HASH
 from cassorm.events.tables import LAYOUT, TableNames
 
 _REMEDIES: Mapping[str, str] = {
-    "layout": "Use the cassorm version that made this store, or run `cassorm schema upgrade` of the newer one",
+    "layout": "Use the cassorm version that made this store, or a newer one that knows its layout",
     "home_dc": "Connect with datacenter= set to the home data centre, where all writers of this store live",
 }
 
