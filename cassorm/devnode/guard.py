@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
-LOOK_S = 1.0  # how often to look whether the parent is still the parent, should a fork of it keep the pipe open
+LOOK_S = 0.5  # how often to look whether the parent is still the parent, should a fork of it keep the pipe open
 
 
 def die_with_me(nice: int) -> Callable[[], None]:

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 EXEC_JAVA = (sys.executable, "-I", "-S", str(Path(__file__).with_name("exec_java.py")))
 LOOK_S = 0.05
 TAIL_LINES = 25
+SPOKE = b"YamlConfigurationLoader"  # the logger of Cassandra's first line
 READY = b"Startup complete"
 ROLE_CREATED = b"Created default superuser role"
 PORT_TAKEN = (b"Address already in use", b"is in use by another process", b"Failed to bind port")
@@ -137,12 +138,12 @@ class Node:
         try:
             await self._launch(kit, archived, fresh=fresh)
         except DevNodeError:
-            if not archived or self.port_taken or not kit.archive.path.exists():
+            if not archived or SPOKE in self._log_since_start():
                 raise
-            # Never observed, and the one thing of a start that can do without.
-            logger.warning("a start with the class archive failed; trying without")
-            kit.archive.discard()
+            # The JVM itself failed. Never observed with an archive, the one thing that a start can do without.
             await self._launch(kit, (), fresh=fresh)
+            logger.warning("the class archive was removed: a start with it failed, and one without it did not")
+            kit.archive.discard()
         if self._makes_archive and (order := kit.archive.order(self._place.folder, self._place.folder / "archive.log")):
             await self._launcher.launch(order)
 
@@ -276,9 +277,9 @@ class Node:
         lines = self._log_since_start().decode(errors="replace").splitlines()[-TAIL_LINES:]
         tail = "\n".join(f"    {line[:400]}" for line in lines) or "    (nothing)"
         return DevNodeError(
-            f"Cassandra {what}; its log ends with:\n{tail}\n",
+            f"Cassandra {what}",
             where=self._label,
-            remedy="Look at the first ERROR or `Caused by` above; settings that you gave stand in its cassandra.yaml",
+            remedy=f"Look for the cause in its log, which ends with:\n{tail}",
         )
 
     def _log_since_start(self) -> bytes:
