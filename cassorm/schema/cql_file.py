@@ -30,11 +30,14 @@ def declarations(text: str, file: str) -> Iterator[Declared]:
     except QueryError as error:
         line = int((error.where or "line 1").removeprefix("line "))
         raise SchemaFileError(error.problem, file=file, line=line, remedy=error.remedy or "Close it") from error
+    while parser.symbol(";"):
+        pass
     if parser.token is None:
-        raise SchemaFileError("declares nothing", file=file, remedy=_ONLY)
+        raise SchemaFileError("declares nothing", file=file, line=1, remedy=_ONLY)
     while parser.token is not None:
-        if not parser.symbol(";"):
-            yield parser.statement()
+        yield parser.statement()
+        while parser.symbol(";"):
+            pass
 
 
 def _copies(value: object) -> int | str:
@@ -59,7 +62,7 @@ class _Parser(Cursor):
                 break
         else:
             raise self.wrong(f"CREATE {self.shown()} cannot stand in a schema file", remedy=_ONLY)
-        if self.token is not None and not self.symbol(";"):
+        if self.token is not None and self.token.text != ";":
             raise self.wrong(
                 f"{self.shown()} after the end of the statement", remedy="Put a semicolon between statements"
             )

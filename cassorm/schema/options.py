@@ -63,6 +63,7 @@ _DEFAULT_PARTS = {
     "compaction": {"max_threshold": "32", "min_threshold": "4"},
     "compression": {"chunk_length_in_kb": "16"},
 }
+_LARGEST = 2**31 - 1
 _ELSEWHERE = {
     "ttl": "Write default_time_to_live",
     "comment": "Write `comment` beside the options",
@@ -161,14 +162,19 @@ def _value(name: str, value: object) -> object:
             return value
         case "text", str():
             return value
-        case "int", int() if not isinstance(value, bool) and value >= 0:
+        case "int", int() if not isinstance(value, bool) and 0 <= value <= _LARGEST:
             return value
         case "float", int() | float() if not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         case "map", Mapping():
             items = {_key(name, str(key), item): _text(name, item) for key, item in value.items()}
             return dict(sorted(items.items()))
-    expected = {"int": "a whole number, not negative", "float": "a number", "boolean": "true or false", "map": "a map"}
+    expected = {
+        "int": "a whole number from 0 to 2147483647",
+        "float": "a number",
+        "boolean": "true or false",
+        "map": "a map",
+    }
     raise _refused(name, f"{value!r} is no value of {name}", remedy=f"Give {expected.get(shape, 'text')}")
 
 

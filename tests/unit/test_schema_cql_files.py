@@ -101,7 +101,7 @@ BAD: list[tuple[str, int, str]] = [
         "CREATE 'FUNCTION' cannot stand in a schema file",
     ),
     ("CREATE CUSTOM TABLE t (id int PRIMARY KEY)", 1, "CREATE 'TABLE' cannot stand"),
-    ("-- nothing\n", None, "declares nothing"),  # type: ignore[list-item]
+    ("-- nothing\n", 1, "declares nothing"),
     ("CREATE TABLE t (\n  id int,\n  a int\n);", 4, "table t has no primary key"),
     ("CREATE TABLE t (id int PRIMARY KEY,\n a int PRIMARY KEY);", 2, "table t has two primary keys"),
     ("CREATE TABLE t (id int PRIMARY KEY,\n PRIMARY KEY (id));", 2, "a second primary key"),

@@ -1,4 +1,4 @@
-"""Tables written and read back: as CQL, as YAML and JSON, as dicts."""
+"""Tables written and read back: as CQL, as YAML and JSON, as dicts; and whatever else comes in their place."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cassorm.cql.dialect import PROFILES, Dialect, for_engine
 from cassorm.cql.identifiers import RESERVED
+from cassorm.errors import SchemaFileError
 from cassorm.schema import ddl
 from cassorm.schema.dump import dump, dump_schema
 from cassorm.schema.keyspace import Keyspace, Schema
@@ -142,3 +143,125 @@ def test_a_counter_table_is_read_back(folder: Path) -> None:
     table = Table(name="t", columns=(Column("id", "int"), Column("n", "counter")), partition_key=("id",))
     (folder / "c.cql").write_text(ddl.script(Schema((table,)), ENGINES[0]))
     assert load(folder / "c.cql").tables == (table,)
+
+
+STARTS = (
+    "CREATE TABLE t (id int PRIMARY KEY, n text); CREATE INDEX ",
+    "CREATE TABLE t (id int, n text, PRIMARY KEY (id, n)) WITH ",
+    "CREATE TABLE t (id int PRIMARY KEY, n text); CREATE MATERIALIZED VIEW v AS SELECT ",
+    "CREATE KEYSPACE k WITH ",
+)
+WORDS = [
+    "CREATE",
+    "TABLE",
+    "TYPE",
+    "INDEX",
+    "CUSTOM",
+    "MATERIALIZED",
+    "VIEW",
+    "KEYSPACE",
+    "IF",
+    "NOT",
+    "EXISTS",
+    "ON",
+    "AS",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "IS",
+    "NULL",
+    "AND",
+    "WITH",
+    "CLUSTERING",
+    "ORDER",
+    "BY",
+    "ASC",
+    "DESC",
+    "PRIMARY",
+    "KEY",
+    "STATIC",
+    "USING",
+    "OPTIONS",
+    "t",
+    "k",
+    "id",
+    '"a""b"',
+    "'x'",
+    "'StorageAttachedIndex'",
+    "int",
+    "text",
+    "list<int>",
+    "frozen",
+    "<",
+    ">",
+    "(",
+    ")",
+    ",",
+    ".",
+    ";",
+    "=",
+    "{",
+    "}",
+    ":",
+    "*",
+    "1",
+    "-2.5",
+    "true",
+    "comment",
+    "compaction",
+    "gc_grace_seconds",
+    "replication",
+    "--",
+    "/*",
+    "*/",
+    "$$",
+    "//",
+    "'",
+    '"',
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.sampled_from(WORDS), max_size=25), start=st.sampled_from(["", *STARTS]))
+def test_any_text_is_a_schema_or_is_refused_with_a_line(words: list[str], start: str, folder: Path) -> None:
+    file = folder / "any.cql"
+    file.write_text(start + " ".join(words))
+    try:
+        schema = load(file)
+    except SchemaFileError as error:
+        refused = (error.file, bool(error.line), bool(error.remedy))
+        assert refused == (str(file), True, True)
+    else:
+        assert ddl.script(schema, ENGINES[0])
+
+
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), names, texts, st.sampled_from(["int", "asc", "*"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+    max_leaves=5,
+)
+KEYS = [
+    "name",
+    "fields",
+    "key",
+    "clustering_order",
+    "indexes",
+    "materialized_views",
+    "options",
+    "types",
+    "tables",
+    "keyspace",
+]
+GOOD = {"name": "t", "fields": {"id": "int", "n": "text"}, "key": ["id"]}
+
+
+@settings(max_examples=60, deadline=None)
+@given(changes=st.dictionaries(st.one_of(st.sampled_from(KEYS), names), anything, max_size=2))
+def test_any_dict_is_a_schema_or_is_refused_with_a_remedy(changes: dict[str, object]) -> None:
+    try:
+        schema = load({**GOOD, **changes})
+    except SchemaFileError as error:
+        remedy = error.remedy
+    else:
+        remedy = ddl.script(schema, ENGINES[0]) or "no tables"
+    assert remedy

@@ -69,6 +69,7 @@ REFUSED: list[tuple[Callable[[], object], tuple[str, ...], str]] = [
     ),
     (lambda: orders(options={"gc_grace_seconds": "1"}), ("options", "gc_grace_seconds"), "'1' is no value"),
     (lambda: orders(options={"gc_grace_seconds": -1}), ("options", "gc_grace_seconds"), "-1 is no value"),
+    (lambda: orders(options={"gc_grace_seconds": 2**31}), ("options", "gc_grace_seconds"), "2147483648 is no value"),
     (lambda: orders(options={"gc_grace_seconds": True}), ("options", "gc_grace_seconds"), "True is no value"),
     (lambda: orders(options={"compaction": "LCS"}), ("options", "compaction"), "'LCS' is no value"),
     (lambda: orders(options={"compaction": {"class": ["a"]}}), ("options", "compaction"), "inside compaction"),
