@@ -1,13 +1,14 @@
 """What a repository promises over every store."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from cassorm import ANY, Event, EventStore, MemoryEventStore, event_context
+from cassorm import ANY, Event, EventStore, event_context
 from cassorm.aggregates.aggregate import Aggregate, aggregate
 from cassorm.aggregates.decider import Decider
 from cassorm.aggregates.handlers import apply
@@ -98,17 +99,10 @@ def evolve(state: Decimal, event: Deposited | Withdrawn) -> Decimal:
 ledger = Decider(name="Ledger", initial=lambda: Decimal(0), decide=decide, evolve=evolve, state=Decimal)
 
 
-@pytest.fixture(params=["memory", pytest.param("cassandra", marks=pytest.mark.cluster)])
-def store(request: pytest.FixtureRequest) -> EventStore:
-    if request.param == "memory":
-        return MemoryEventStore()
-    found: EventStore = request.getfixturevalue("event_store")
-    return found
-
-
 @pytest.fixture(params=[0, 100], ids=["uncached", "cached"])
-def accounts(request: pytest.FixtureRequest, store: EventStore) -> AggregateRepository[Account]:
-    return AggregateRepository(store, Account, cache=request.param)
+async def accounts(request: pytest.FixtureRequest, store: EventStore) -> AsyncIterator[AggregateRepository[Account]]:
+    async with AggregateRepository(store, Account, cache=request.param) as repository:
+        yield repository
 
 
 async def opened(accounts: AggregateRepository[Account], *amounts: int) -> UUID:

@@ -1,6 +1,7 @@
 """What a repository does with its store: how many calls, what after lost answers, which states it keeps."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
@@ -13,16 +14,18 @@ from cassorm import Appended, Event, MemoryEventStore, Recorded, Snapshot, Strea
 from cassorm.aggregates.aggregate import Aggregate
 from cassorm.aggregates.decider import Decider
 from cassorm.aggregates.handlers import apply
+from cassorm.aggregates.recent import RecentAppends
 from cassorm.aggregates.repository import AggregateRepository
 from cassorm.errors import (
     AggregateError,
     ConflictError,
     EventStoreError,
     OutcomeUnknownError,
+    QueryError,
     StreamNotFoundError,
     UnavailableError,
 )
-from cassorm.events.intent import Expect, Expected
+from cassorm.events.intent import LOOKBACK, Expect, Expected
 from cassorm.events.store import Stream
 
 
@@ -250,6 +253,21 @@ class TestUnknownOutcome:
         assert first == second
         assert (await repository.get(tally.id)).total == 1
 
+    async def test_a_slower_save_of_the_same_append_forgets_no_later_event(self, store: WatchedStore) -> None:
+        repository = tallies(store)
+        tally = Tally(uuid4())
+        tally.count()
+        slower = asyncio.create_task(repository.save(tally))
+        await asyncio.sleep(0)
+        store.gate.clear()
+        slowest = asyncio.create_task(repository.save(tally))
+        await slower
+        tally.count(5)
+        store.gate.set()
+        await slowest
+        assert tally.uncommitted_events == (Counted(by=5),)
+        assert (await repository.save(tally)).version == 2
+
     @pytest.mark.parametrize("cache", [0, 10])
     @pytest.mark.parametrize("landed", [True, False])
     async def test_execute_raises_it_and_the_same_command_with_its_id_takes_effect_once(
@@ -267,6 +285,26 @@ class TestUnknownOutcome:
             assert (saved.version, saved.append_id) == (2, append_id)
             await repository.execute(id_, lambda tally: tally.count(100))
         assert (await repository.get(id_)).total == 211
+
+    async def test_an_id_that_landed_meanwhile_with_another_number_of_events_is_answered_as_the_first_time(
+        self, store: WatchedStore
+    ) -> None:
+        repository = tallies(store)
+        id_, append_id = await counted(repository), uuid4()
+        refusal = QueryError("stands at version 2 for another number of events")
+
+        async def beaten(tally: Tally) -> None:
+            await store.append(id_, [Counted(by=3)] * 2, aggregate_type="Tally", append_id=append_id)
+            store.append_fails = [("before", refusal)]
+            tally.count()
+
+        saved = await repository.execute(id_, beaten, append_id=append_id)
+        assert (saved.version, saved.append_id) == (3, append_id)
+        assert (await repository.get(id_)).total == 7
+
+        store.append_fails = [("before", refusal)]
+        with pytest.raises(QueryError):
+            await repository.execute(id_, lambda tally: tally.count(), append_id=uuid4())
 
     async def test_a_hot_aggregate_is_dropped(self, store: WatchedStore) -> None:
         repository = tallies(store, cache=10)
@@ -326,6 +364,33 @@ class TestHotAggregates:
         await repository.execute(id_, lambda tally: tally.count())
         assert (await repository.get(id_)).total == 2
 
+    @pytest.mark.parametrize("cache", [0, 10])
+    async def test_a_command_that_swallows_the_error_of_a_handler_writes_nothing(
+        self, store: WatchedStore, cache: int
+    ) -> None:
+        class Fragile(Aggregate, name="Tally"):
+            total: int = 0
+
+            def count(self, by: int) -> None:
+                with contextlib.suppress(ZeroDivisionError):
+                    self.emit(Counted(by=by))
+
+            @apply
+            def _(self, event: Counted) -> None:
+                self.total += event.by
+                self.total += 1 // event.by
+
+        repository: AggregateRepository[Fragile] = AggregateRepository(store, Fragile, cache=cache)
+        id_ = uuid4()
+        await repository.execute(id_, lambda fragile: fragile.count(5), create=True)
+        with pytest.raises(AggregateError, match="half-way through Counted"):
+            await repository.execute(id_, lambda fragile: fragile.count(0))
+        fragile = await repository.get(id_)
+        assert (fragile.version, fragile.total) == (1, 5)
+        fragile.count(0)
+        with pytest.raises(AggregateError, match="half-way through Counted"):
+            await repository.save(fragile)
+
     async def test_a_command_cancelled_midway_never_stays(self, store: WatchedStore) -> None:
         repository = tallies(store, cache=10)
         id_ = await counted(repository)
@@ -376,6 +441,28 @@ class TestHotAggregates:
             await repository.get(id_)
         await store.append(id_, [Counted(by=7)] * 3, aggregate_type="Tally")
         assert (await repository.get(id_)).total == 21
+
+
+async def test_nothing_is_remembered_of_ids_that_nobody_works_on(store: WatchedStore) -> None:
+    repository = tallies(store)
+    ids = [await counted(repository) for _ in range(5)]
+    await asyncio.gather(*(repository.execute(id_, lambda tally: tally.count()) for id_ in ids * 3))
+    assert not repository._turns._turns
+    assert len(repository._cache) == 0
+
+
+def test_append_ids_are_remembered_within_a_bound() -> None:
+    recent = RecentAppends()
+    ids = [uuid4() for _ in range(10 * LOOKBACK)]
+    for version, append_id in enumerate(ids, 1):
+        recent.add(append_id, version, version)
+        assert len(recent._spans) <= 2 * LOOKBACK
+    assert all(
+        recent.find(append_id) == (version, version)
+        for version, append_id in enumerate(ids, 1)
+        if version >= recent.complete_from
+    )
+    assert len(ids) - LOOKBACK * 2 < recent.complete_from <= len(ids) - LOOKBACK + 1
 
 
 class TestCommandsWithinCommands:

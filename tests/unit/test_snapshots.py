@@ -75,6 +75,7 @@ class WatchedStore(MemoryEventStore):
     def __init__(self) -> None:
         super().__init__()
         self.reads: list[int] = []
+        self.limits: list[int] = []
         self.save_fails: Exception | None = None
         self.writing = asyncio.Event()
         self.gate = asyncio.Event()
@@ -91,6 +92,10 @@ class WatchedStore(MemoryEventStore):
         if self.save_fails is not None:
             raise self.save_fails
         await super().save_snapshot(stream, snapshot)
+
+    async def snapshots(self, stream: Stream, *, limit: int = 20) -> list[Snapshot]:
+        self.limits.append(limit)
+        return await super().snapshots(stream, limit=limit)
 
     async def versions(self, stream: Stream) -> list[int]:
         return [snapshot.version for snapshot in await self.snapshots(stream, limit=1000)]
@@ -314,6 +319,19 @@ class Upcasting(Later, name="Stock"):
         return {**state, "cleared": 0}
 
 
+async def test_a_load_asks_for_one_snapshot_and_for_more_only_when_it_cannot_be_used(store: WatchedStore) -> None:
+    repository, id_ = stocks(store, snapshots_kept=3), uuid4()
+    for _ in range(3):
+        await add(repository, id_, stocked(10))
+    store.limits.clear()
+    await repository.get(id_)
+    assert store.limits == [1]
+    await store.save_snapshot(id_, (await store.snapshots(id_))[0]._replace(encoding="unknown"))
+    store.limits.clear()
+    await repository.get(id_)
+    assert store.limits == [1, 20]
+
+
 class TestSchemaVersions:
     async def test_one_of_another_schema_version_is_ignored(self, store: WatchedStore) -> None:
         id_ = uuid4()
@@ -360,7 +378,9 @@ class TestSchemaVersions:
         await AggregateRepository(store, Later, snapshots_in_background=False).execute(
             id_, emitting(stocked(10)), create=True
         )
-        assert (await AggregateRepository(store, Old).get(id_)).version == 10
+        repository = AggregateRepository(store, Old)
+        assert (await repository.get(id_)).version == 10
+        assert repository.snapshots.ignored == 0
 
     @pytest.mark.parametrize(
         "upcast", [lambda _: 1 / 0, lambda _: {"cleared": 1}, lambda _: "text", lambda state: state | {"more": 1}]
