@@ -14,6 +14,8 @@ from cassorm.errors import CassormError
 
 # Name -> the module whose `app` (a typer.Typer) it is; imported when the command is used, so that each starts fast.
 COMMANDS = {
+    "bench": "cassorm.cli.bench",
+    "doctor": "cassorm.cli.doctor",
     "node": "cassorm.cli.node",
     "schema": "cassorm.cli.schema",
 }
