@@ -2,10 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 
 from cassorm.aggregates.loading import Loaded
 from cassorm.errors import AggregateError
@@ -46,22 +43,6 @@ class HotCache:
         return len(self._entries)
 
 
-@dataclass(slots=True)
-class _Turn:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-
-
-@dataclass(slots=True)
-class _Hold:
-    turns: "Turns"
-    stream: Stream
-    active: bool = True
-
-
-_held: ContextVar[tuple[_Hold, ...]] = ContextVar("cassorm_held_turns", default=())
-
-
 class Turns:
     """Commands to one id follow one another within this process, in the order of their calls.
 
@@ -72,42 +53,68 @@ class Turns:
     def __init__(self) -> None:
         self._turns: dict[Stream, _Turn] = {}
 
-    @asynccontextmanager
-    async def of(self, stream: Stream) -> AsyncGenerator[None]:
-        """Hold the turn of an id.
+    def of(self, stream: Stream) -> "_Hold":
+        """Return a context manager that holds the turn of an id.
 
         Raises:
-            AggregateError: a command on this id is what calls.
+            AggregateError: on entering it, when a command on this id is what calls.
         """
-        outer = [hold for hold in _held.get() if hold.active]
-        if any(hold.turns is self and hold.stream == stream for hold in outer):
+        return _Hold(self._turns, stream)
+
+
+class _Turn:
+    """The lock of an id that somebody works on, and how many hold or want it."""
+
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
+
+class _Hold:
+    """One command's hold on an id: what runs in its context, tasks included, finds it in `_held`."""
+
+    __slots__ = ("_active", "_stream", "_token", "_turn", "_turns")
+
+    def __init__(self, turns: dict[Stream, _Turn], stream: Stream) -> None:
+        self._turns = turns
+        self._stream = stream
+        self._active = True
+        self._turn: _Turn | None = None
+
+    async def __aenter__(self) -> None:
+        outer = tuple(hold for hold in _held.get() if hold._active)
+        if any(hold._turns is self._turns and hold._stream == self._stream for hold in outer):
             raise AggregateError(
                 "a command runs another command on the aggregate that it works on",
-                where=f"aggregate {stream}",
+                where=f"aggregate {self._stream}",
                 remedy="Call the method of the aggregate that the command was given",
             )
-        hold = _Hold(self, stream)
-        token = _held.set((*outer, hold))
-        try:
-            if outer:
-                yield
-            else:
-                async with self._lock(stream):
-                    yield
-        finally:
-            hold.active = False
-            _held.reset(token)
+        if not outer:
+            turn = self._turns.get(self._stream)
+            if turn is None:
+                turn = self._turns[self._stream] = _Turn()
+            self._turn = turn
+            turn.users += 1
+            try:
+                await turn.lock.acquire()
+            except BaseException:
+                self._leave(turn)
+                raise
+        self._token = _held.set((*outer, self))
 
-    @asynccontextmanager
-    async def _lock(self, stream: Stream) -> AsyncGenerator[None]:
-        turn = self._turns.get(stream)
-        if turn is None:
-            turn = self._turns[stream] = _Turn()
-        turn.users += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[stream]
+    async def __aexit__(self, *_: object) -> None:
+        self._active = False
+        _held.reset(self._token)
+        if self._turn is not None:
+            self._turn.lock.release()
+            self._leave(self._turn)
+
+    def _leave(self, turn: _Turn) -> None:
+        turn.users -= 1
+        if not turn.users:
+            del self._turns[self._stream]
+
+
+_held: ContextVar[tuple[_Hold, ...]] = ContextVar("cassorm_held_turns", default=())

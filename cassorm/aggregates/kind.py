@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter
 from pydantic_core import from_json, to_json
@@ -14,6 +15,7 @@ from cassorm.aggregates.aggregate import Aggregate, check_sound, fold, restore
 from cassorm.aggregates.decider import Decider, Folded
 from cassorm.errors import AggregateError
 from cassorm.events.event import Event, Recorded
+from cassorm.events.ids import new_id
 from cassorm.events.payload import same, shown
 from cassorm.events.store import Stream
 
@@ -43,6 +45,10 @@ class Kind(ABC, Generic[S]):
     @abstractmethod
     async def decide(self, state: S, command: Any) -> tuple[S, Sequence[Event]]:
         """Return the state behind a command, and the events that lead there."""
+
+    @abstractmethod
+    def append_id(self, state: S) -> UUID:
+        """Return the id under which the events of `decide` are appended."""
 
     @abstractmethod
     def settle(self, state: S) -> None:
@@ -143,6 +149,10 @@ class AggregateKind(Kind[Aggregate]):
         check_sound(state)
         return state, state.uncommitted_events
 
+    def append_id(self, state: Aggregate) -> UUID:
+        """Return the aggregate's own."""
+        return state.append_id or new_id()
+
     def settle(self, state: Aggregate) -> None:
         """Mark the aggregate as committed."""
         state.mark_committed()
@@ -229,6 +239,10 @@ class DeciderKind(Kind[Any]):
                 )
             state = self._decider.evolve(state, event)
         return state, events
+
+    def append_id(self, state: Any) -> UUID:
+        """Return a new one."""
+        return new_id()
 
     def settle(self, state: Any) -> None:
         """Do nothing: the state is a value."""

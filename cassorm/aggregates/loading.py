@@ -14,6 +14,7 @@ from cassorm.aggregates.recent import RecentAppends
 from cassorm.aggregates.snapshots import SnapshotKeeper, check_seal
 from cassorm.errors import CassormError, EventStoreError, QueryError, StreamNotFoundError, StreamTypeError
 from cassorm.events.event import Recorded
+from cassorm.events.intent import event_id_of
 from cassorm.events.store import EventStore, Snapshot, Stream
 
 _LONG = 100
@@ -22,14 +23,23 @@ _LONG = 100
 
 @dataclass(slots=True)
 class Loaded:
-    """A state as it stands at `version`; `event_id` is that version's, None before the first event."""
+    """A state as it stands at `version`, 0 before the first event."""
 
     state: Any
     version: int = 0
     event_id: UUID | None = None
+    """The id of the event at `version`; None before the first event, and when `appended` tells it."""
     snapshot_version: int = 0
     """The version of the newest snapshot that can be used; 0 when there is none."""
     recent: RecentAppends | None = None
+    appended: tuple[UUID, int] | None = None
+    """The last append and the index of its last event: its id is a hash, made only when it is asked for."""
+
+    def last_event_id(self) -> UUID | None:
+        """Return the id of the event at `version`; None before the first event."""
+        if self.appended is not None:
+            self.event_id, self.appended = event_id_of(*self.appended), None
+        return self.event_id
 
 
 class Loader:
@@ -70,9 +80,8 @@ class Loader:
 
     async def keep(self, stream: Stream, loaded: Loaded) -> None:
         """Write a snapshot of a state that is known to be the stream's."""
-        if loaded.event_id is not None and await self._keeper.keep(
-            stream, loaded.version, loaded.event_id, loaded.state
-        ):
+        event_id = loaded.last_event_id()
+        if event_id is not None and await self._keeper.keep(stream, loaded.version, event_id, loaded.state):
             loaded.snapshot_version = loaded.version
 
     async def _candidates(self, stream: Stream) -> AsyncGenerator[tuple[Snapshot, Loaded]]:

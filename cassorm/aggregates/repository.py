@@ -26,8 +26,7 @@ from cassorm.errors import (
     UnavailableError,
 )
 from cassorm.events.event import Event
-from cassorm.events.ids import new_id
-from cassorm.events.intent import LOOKBACK, event_id_of
+from cassorm.events.intent import LOOKBACK
 from cassorm.events.payload import same, shown
 from cassorm.events.position import Position
 from cassorm.events.store import Appended, EventStore, Snapshot, Stream
@@ -157,7 +156,7 @@ class AggregateRepository(Generic[T]):
         hot = self._cache.peek(stream)
         base = None
         if hot is not None:
-            base = Loaded(self._kind.copy(hot.state), hot.version, hot.event_id, hot.snapshot_version)
+            base = Loaded(self._kind.copy(hot.state), hot.version, hot.last_event_id(), hot.snapshot_version)
         loaded = await self._loader.load(stream, base=base)
         return self._kind.present(stream, loaded.version, loaded.snapshot_version, loaded.state)
 
@@ -330,7 +329,9 @@ class AggregateRepository(Generic[T]):
     async def _commit(self, stream: Stream, loaded: Loaded, events: Sequence[Event], append_id: UUID | None) -> Saved:
         """Append what was decided, and keep the state behind it."""
         try:
-            appended = await self._append(stream, events, loaded.version, append_id or new_id())
+            appended = await self._append(
+                stream, events, loaded.version, append_id or self._kind.append_id(loaded.state)
+            )
         except QueryError:
             found = None if append_id is None else await self._landed_late(stream, append_id)
             if found is None:
@@ -362,7 +363,7 @@ class AggregateRepository(Generic[T]):
     async def _landed(self, loaded: Loaded, appended: Appended, count: int) -> None:
         """Note an acknowledged append, and write a snapshot when one is due."""
         loaded.version = appended.version
-        loaded.event_id = event_id_of(appended.append_id, count - 1)
+        loaded.appended = (appended.append_id, count - 1)
         if loaded.recent is not None:
             loaded.recent.add(appended.append_id, appended.version - count + 1, appended.version)
         if self.snapshots.policy.due_after_save(loaded.version, loaded.snapshot_version):
