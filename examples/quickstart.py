@@ -5,7 +5,7 @@ import asyncio
 from decimal import Decimal
 from uuid import uuid4
 
-from cassorm import Aggregate, AggregateRepository, CassandraEventStore, Event, aggregate, apply, connect
+from cassorm import Aggregate, AggregateRepository, CassandraEventStore, Event, apply, connect
 
 
 class AccountOpened(Event):
@@ -16,7 +16,6 @@ class Deposited(Event):
     amount: Decimal
 
 
-@aggregate("Account")
 class Account(Aggregate):
     owner: str = ""
     balance: Decimal = Decimal(0)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cassorm import CassandraEventStore, CassormError, EventStore, connect
-from cassorm.errors import ClusterError, UnavailableError
+from cassorm.errors import ClusterError, ConfigurationError, QueryError
 from examples.ecommerce.console import Bars, print_report
 from examples.ecommerce.imports import CHUNK
 from examples.ecommerce.replay import replay
@@ -26,7 +26,11 @@ class ShopError(CassormError):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 refused, 2 wrong usage, 3 the cluster does not answer."""
+    """Run a command and return its exit code.
+
+    0: done; 1: the file cannot be replayed, or the streams contradict each other; 2: wrong usage or settings; 3: the
+    cluster does not answer; 130: interrupted.
+    """
     options = _parser().parse_args(arguments)
     try:
         asyncio.run(options.command(options))
@@ -34,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         if options.command is _replay and isinstance(error, ClusterError):
             print("Nothing is lost or doubled: run the same command again, it continues.", file=sys.stderr)
-        return 3 if isinstance(error, UnavailableError) else 1
+        if isinstance(error, ClusterError):
+            return 3
+        return 2 if isinstance(error, ConfigurationError | QueryError) else 1
     except BrokenPipeError:  # whoever read the report has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -135,12 +135,12 @@ def _places(path: Path, header: Record | None) -> Sequence[int]:
     missing = [name for name in COLUMNS if name not in found]
     twice = [name for name in COLUMNS if found.count(name) > 1]
     if missing or twice:
-        problem = (
-            f"the column{'s' if len(missing) > 1 else ''} {', '.join(missing)} missing; the header has "
-            f"{', '.join(found)[:300] or 'nothing'}"
-            if missing
-            else f"the header has {', '.join(twice)} twice"
-        )
+        problem = f"the header has {', '.join(twice)} twice"
+        if missing:
+            columns = "column" if len(missing) == 1 else "columns"
+            verb = "is" if len(missing) == 1 else "are"
+            there = ", ".join(found)[:300] or "nothing"
+            problem = f"the {columns} {', '.join(missing)} {verb} missing; the header has {there}"
         raise DataFileError(
             problem,
             where=str(path),
