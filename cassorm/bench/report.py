@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,28 +170,26 @@ def _many_events(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def as_json_data(value: Any) -> dict[str, Any]:
-    """A report as data for JSON: numbers rounded to what means something, what is not a number as None."""
-    data: dict[str, Any] = _plain(asdict(value))
-    if isinstance(value, Report):
-        data["honesty"] |= {"ratio": _rounded(value.honesty.ratio), "least": HONEST}
-        for row, verified in zip(data["verified"], value.verified, strict=True):
-            row["right"] = verified.right
-    return {"format": FORMAT, **data}
+def as_json_data(value: object) -> dict[str, Any]:
+    """A report as data for JSON: what follows from its fields included, what is not a number as None."""
+    return {"format": FORMAT, **_plain(value)}
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
         case Workload():
             return value.model_dump(mode="json")
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="seconds")
         case float():
             return _rounded(value)
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _ if is_dataclass(value):
+            derived = [name for name, kind in vars(type(value)).items() if isinstance(kind, property)]
+            return {name: _plain(getattr(value, name)) for name in (*(one.name for one in fields(value)), *derived)}
         case _:
             return value
 
