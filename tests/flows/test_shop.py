@@ -344,6 +344,26 @@ class TestInterrupted:
             assert report.document() == right
             assert (report.unfinished, report.contradictions) == ((), ())
 
+    async def test_in_the_middle_of_an_invoice_too_long_for_one_append(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("examples.ecommerce.replay._APPEND", 2)
+        rows = [sale(quantity=1 + n % 3, Description=f"as in row {n}") for n in range(12)]
+        path = write(tmp_path / "a.csv", rows)
+        whole = Fragile()
+        await replayed(whole, path)
+        for breaks_at in range(1, whole.appends):
+            store = Fragile(breaks_at, lands=True)
+            with pytest.raises(Stopped):
+                await replayed(store, path)
+            await replayed(store, path)
+            assert (await reported(store)).document() == (await reported(whole)).document()
+            async with Shop(store) as shop:
+                order = await shop.orders.get(names.order_id("536365"))
+            assert [(line.file_line, line.description) for line in order.lines] == [
+                (n + 2, f"as in row {n}") for n in range(12)
+            ]
+
     async def test_again_and_again(self, small: Path) -> None:
         whole = Fragile()
         await replayed(whole, small, chunk=4)
