@@ -5,7 +5,7 @@ Besides `cassorm.driver` the only module that imports `cassandra`. Everything he
 
 import threading
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
 from typing import Any
 
@@ -14,11 +14,13 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, RoundRobinPolicy, TokenAwarePolicy
 from cassandra.query import tuple_factory
 
-from cassorm.bench.cases import Params
 from cassorm.bench.sample import Sample
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.settings import Settings
 from cassorm.errors import ClusterError
+
+Params = Callable[[], Sequence[object]]
+"""Gives the parameters of a worker's next operation."""
 
 _REQUEST_TIMEOUT_S = 15
 _PATIENCE_S = 60

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -24,10 +24,8 @@ from cassorm.schema.apply import ensure_tables
 from cassorm.schema.table import Column, Table
 
 if TYPE_CHECKING:
-    from cassorm.bench.baseline import Bare
+    from cassorm.bench.baseline import Bare, Params
 
-Params = Callable[[], Sequence[object]]
-"""The parameters of a worker's next operation."""
 Side = Literal["bare", "cassorm"]
 Measured = Literal["write", "append", "read"]
 
@@ -70,8 +68,8 @@ class Case:
     name: str
     rows: int
     prepared: Any
-    once: Params
-    bare_worker: Callable[[], Params]
+    once: "Params"
+    bare_worker: "Callable[[], Params]"
     bare_accepts: Callable[[Any], bool]
     worker: Callable[[], Callable[[], Awaitable[Any]]]
     accepts: Callable[[Any], bool]
@@ -260,7 +258,7 @@ def _first_batch(count: int) -> list[object]:
     return _bare_batch(new_id(), 0, count)
 
 
-def _bare_appends(count: int, most: int) -> Params:
+def _bare_appends(count: int, most: int) -> "Params":
     """One worker's appends: to one stream after the other, `most` to each."""
     stream, head, left = new_id(), 0, most
 
