@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -578,3 +580,25 @@ async def test_snapshots_that_cannot_be_read_do_not_fail_a_load(
     with caplog.at_level(logging.WARNING, "cassorm.aggregates"):
         assert (await repository.get(id_)).total == 12
     assert "cannot be read; replaying" in caplog.text
+
+
+async def test_a_long_stream_is_folded_in_the_memory_of_one_page() -> None:
+    one = MemoryEventStore()
+    id_, length = uuid4(), 20_000
+    await one.append(id_, [Counted(by=1)], aggregate_type="Tally")
+    (template,) = await one.get_events(id_)
+
+    class Endless(WatchedStore):
+        async def pages(self, stream: Stream, **options: Any) -> AsyncGenerator[list[Recorded]]:
+            for start in range(1, length, 100):
+                yield [replace(template, version=n, event=Counted(by=n)) for n in range(start, start + 100)]
+
+    repository = tallies(Endless(), max_events_before_snapshot=None)
+    tracemalloc.start()
+    try:
+        tally = await repository.get(id_)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (tally.version, tally.total) == (length, sum(range(length + 1)))
+    assert peak < 1024 * 1024
