@@ -1,0 +1,55 @@
+# `make demo` and `make test` need Python >= 3.11, git and make; all else is set up here, in .venv.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DATA := examples/ecommerce/data/online-retail-2010-12.csv.gz
+# What pytest is to do otherwise: make test PYTEST_ARGS="-m 'not cluster'"
+PYTEST_ARGS ?=
+
+.PHONY: demo test lint soak setup constraints clean
+
+demo: $(VENV)/installed-all  ## Replay a month of shop data through event streams on a real Cassandra
+	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA)
+
+test: setup  ## Every test, on a real Cassandra that it starts itself
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup  ## Style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+soak: setup  ## The fault tests in their long form: half an hour of crashes, races and cancellations
+	CASSORM_SOAK=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+setup: $(VENV)/installed-dev  ## A virtual environment with everything that development needs
+
+$(VENV)/installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  found=$$python; \
+	  "$$python" -m venv --clear $(VENV) && echo "$(VENV) with $$($(BIN)/python --version)" && exit; \
+	  rm -rf $(VENV); \
+	done; \
+	if [ "$$found" ]; then \
+	  echo "cassorm: $$found cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	else \
+	  echo "cassorm: no Python >= 3.11 here; install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+	fi; \
+	exit 1
+
+constraints: ## Take the newest versions of everything into constraints.txt
+	rm -rf build/constraints && python3 -m venv build/constraints
+	build/constraints/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	{ sed '/^[^#]/,$$d' constraints.txt; build/constraints/bin/pip freeze --exclude cassorm; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
