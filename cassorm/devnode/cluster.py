@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -29,6 +30,8 @@ from cassorm.errors import DevNodeError
 logger = logging.getLogger(__name__)
 
 PATIENCE = timedelta(minutes=2)
+GOSSIP_S = 30.0
+LOOK_S = 0.05
 ATTEMPTS = 3  # somebody else may take a port between our look and Cassandra's bind
 
 
@@ -72,23 +75,42 @@ def make_nodes(
 
 
 async def form(nodes: Sequence[Node]) -> None:
-    """Return when all nodes answer: the first, then the others together. When one fails, those started here are killed.
+    """Return when all nodes answer and know each other: the first starts, then the others together.
+
+    When one fails, those started here are killed.
 
     Raises:
-        DevNodeError: a node did not start.
+        DevNodeError: a node did not start, or they did not find each other.
     """
     idle = [node for node in nodes if node.pid is None]
+    marks = {node: node.log_size for node in nodes}
     try:
         for group in (idle[:1], idle[1:]):
             async with asyncio.TaskGroup() as tasks:
                 for node in group:
                     tasks.create_task(node.start())
+        await _until_they_know_each_other(idle, marks)
     except BaseException as error:
         for node in idle:
             await node.kill()
         if isinstance(error, BaseExceptionGroup):
             raise error.exceptions[0] from None
         raise
+
+
+async def _until_they_know_each_other(started: Sequence[Node], marks: Mapping[Node, int]) -> None:
+    present = [node for node in marks if node.reachable]
+    pairs = {(one, other) for one in present for other in present if one in started or other in started}
+    deadline = time.monotonic() + GOSSIP_S
+    while pairs := {(one, other) for one, other in pairs if not one.knows(other, marks[one])}:
+        if time.monotonic() > deadline:
+            one, other = next(iter(pairs))
+            raise DevNodeError(
+                f"the nodes did not find each other within {GOSSIP_S:.0f} s: {one.address} does not see {other.address}",
+                where=str(one.log_path),
+                remedy="Look whether a firewall drops packets between loopback addresses",
+            )
+        await asyncio.sleep(LOOK_S)
 
 
 async def drain(nodes: Sequence[Node]) -> None:

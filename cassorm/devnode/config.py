@@ -58,6 +58,7 @@ LOGBACK = """\
   </appender>
   <root level="WARN"><appender-ref ref="out"/></root>
   <logger name="org.apache.cassandra" level="INFO"/>
+  <logger name="org.apache.cassandra.service.StorageService" level="DEBUG"/>
 </configuration>
 """
 

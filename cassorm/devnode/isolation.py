@@ -67,6 +67,10 @@ class PacketFilter:
         for rule in cut.rules():
             self._run("-A", self._chain, *rule)
 
+    def is_cut(self, cut: Cut) -> bool:
+        """Whether the node is cut off now."""
+        return cut in self._cuts
+
     def heal(self, cut: Cut) -> None:
         """Remove the node's rules; with the last ones goes the chain."""
         if cut not in self._cuts:

@@ -177,11 +177,29 @@ class Node:
         """Stop the process by SIGSTOP: its connections stay open and nothing answers, until `resume`."""
         self._require_running("pause")
         self._signal(signal.SIGSTOP)
+        await self._until_stopped()
 
     async def resume(self) -> None:
         """Let a paused process go on."""
         self._require_running("resume")
         self._signal(signal.SIGCONT)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the other nodes can reach it: it runs and is neither paused nor isolated."""
+        return self.state == "running" and not self._packets.is_cut(self._cut)
+
+    @property
+    def log_size(self) -> int:
+        """Where the log ends now: a mark for `knows`."""
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
+
+    def knows(self, other: "Node", since: int) -> bool:
+        """Whether this node has logged behind the mark that the other is up and owns its token; True for itself."""
+        # Cassandra's start is over before the nodes have told each other everything.
+        log, name = self._log_from(max(since, self._log_start)), f"/{other.address}:{other.storage_port} ".encode()
+        up, down = log.rfind(name + b"is now UP"), log.rfind(name + b"is now DOWN")
+        return other is self or (up > down and name + b"state NORMAL" in log)
 
     async def isolate(self) -> None:
         """Cut the node off from the other nodes (clients still reach it), until `heal`.
@@ -217,12 +235,11 @@ class Node:
 
     def _prepare(self) -> None:
         write_files(self._spec, self._place)
-        log = self.log_path
-        if log.exists() and log.stat().st_size > LARGE_LOG:
-            log.replace(log.with_suffix(".log.1"))
+        if self.log_size > LARGE_LOG:
+            self.log_path.replace(self.log_path.with_suffix(".log.1"))
         shutil.rmtree(self._place.folder / "tmp", ignore_errors=True)
         (self._place.folder / "tmp").mkdir()
-        self._log_start = log.stat().st_size if log.exists() else 0
+        self._log_start = self.log_size
 
     async def _launch(self, kit: Kit, options: Sequence[str], *, fresh: bool) -> None:
         order = Order(
@@ -283,12 +300,22 @@ class Node:
         )
 
     def _log_since_start(self) -> bytes:
+        return self._log_from(self._log_start)
+
+    def _log_from(self, position: int) -> bytes:
         try:
             with self.log_path.open("rb") as log:
-                log.seek(self._log_start)
+                log.seek(position)
                 return log.read()
         except FileNotFoundError:
             return b""
+
+    async def _until_stopped(self) -> None:
+        """Each thread stops by itself, within milliseconds."""
+        for _ in range(1000):
+            if self.state != "running":
+                return
+            await asyncio.sleep(LOOK_S / 50)
 
     async def _ended_within(self, process: Launched, patience_s: float) -> bool:
         deadline = time.monotonic() + patience_s

@@ -49,11 +49,11 @@ def birth_of(pid: int) -> str | None:
 
 
 def is_paused(pid: int) -> bool:
-    """Whether the process is stopped by SIGSTOP."""
+    """Whether the process is stopped by SIGSTOP, every thread of it."""
     if sys.platform != "linux":
         return (_ps(pid, "stat=") or "").startswith("T")
-    fields = _stat(pid)
-    return bool(fields) and fields[0] in "Tt"
+    threads = [_stat(f"{pid}/task/{thread.name}") for thread in Path(f"/proc/{pid}/task").glob("*")]
+    return bool(threads) and all(fields[0] in "Tt" for fields in threads if fields)
 
 
 def resident_bytes(pid: int) -> int:
@@ -67,10 +67,10 @@ def resident_bytes(pid: int) -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; the name before them may hold blanks and brackets."""
+def _stat(process: int | str) -> list[str]:
+    """The fields of its /proc stat file from the state on; the name before them may hold blanks and brackets."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
