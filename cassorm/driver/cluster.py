@@ -6,6 +6,7 @@ All of it blocks and runs in a thread.
 import logging
 import ssl
 from dataclasses import dataclass
+from statistics import mode
 from typing import Any
 
 from cassandra import DriverException, UnresolvableContactPoints
@@ -20,7 +21,7 @@ from cassorm.driver.installed import THREAD_PREFIX
 from cassorm.driver.policies import NEVER, LocalReplicasFirst
 from cassorm.driver.rows import as_decoded
 from cassorm.driver.settings import Settings
-from cassorm.driver.wire import Wire
+from cassorm.driver.wire import PROFILE, Wire
 from cassorm.errors import CassormError, ConfigurationError, UnavailableError
 
 # A connection that is quiet this long is asked whether it lives, and given up when it does not say so in time.
@@ -89,21 +90,18 @@ def _cluster(settings: Settings, ssl_context: ssl.SSLContext | None, policy: Loc
     auth = None
     if settings.user is not None and settings.password is not None:
         auth = PlainTextAuthProvider(settings.user, settings.password.get_secret_value())
-    profile = ExecutionProfile(
-        load_balancing_policy=policy,
-        retry_policy=NEVER,
-        consistency_level=settings.consistency.value,
-        serial_consistency_level=settings.serial_consistency.value,
-        request_timeout=settings.request_timeout.total_seconds(),
-        row_factory=as_decoded,
-    )
     try:
         return Cluster(
             points,
-            port=points[0][1],
+            # For nodes that do not tell their port: that of most contact points.
+            port=mode(port for _, port in points),
             auth_provider=auth,
             connection_class=patient_connection(),
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            # The driver runs queries of its own under the default profile and expects its own rows.
+            execution_profiles={
+                EXEC_PROFILE_DEFAULT: _profile(settings, policy),
+                PROFILE: _profile(settings, policy, row_factory=as_decoded),
+            },
             ssl_context=ssl_context or settings.tls_context(),
             compression=settings.compression,
             protocol_version=settings.protocol_version,
@@ -112,7 +110,6 @@ def _cluster(settings: Settings, ssl_context: ssl.SSLContext | None, policy: Loc
             reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_S, max_attempts=None),
             idle_heartbeat_interval=_HEARTBEAT_S,
             idle_heartbeat_timeout=_HEARTBEAT_S,
-            application_name="cassorm",
         )
     except UnresolvableContactPoints as error:
         raise ConfigurationError(
@@ -120,6 +117,17 @@ def _cluster(settings: Settings, ssl_context: ssl.SSLContext | None, policy: Loc
             where="setting CASSORM_HOSTS",
             remedy="Check the spelling, or name a host that DNS knows",
         ) from error
+
+
+def _profile(settings: Settings, policy: LocalReplicasFirst, **options: Any) -> Any:
+    return ExecutionProfile(
+        load_balancing_policy=policy,
+        retry_policy=NEVER,
+        consistency_level=settings.consistency.value,
+        serial_consistency_level=settings.serial_consistency.value,
+        request_timeout=settings.request_timeout.total_seconds(),
+        **options,
+    )
 
 
 def _one(session: Any, query: str) -> str:

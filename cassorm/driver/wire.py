@@ -7,6 +7,9 @@ the decoder gets our `Layout`, and its control connection, for the engine's opti
 from collections.abc import Sequence
 from typing import Any
 
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
 from cassandra.protocol import OptionsMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement, SimpleStatement
 
@@ -18,6 +21,9 @@ from cassorm.driver.prepared import Prepared
 from cassorm.driver.rows import Layout, RowsHandler
 from cassorm.driver.values import cql_name, encoder, is_counter
 from cassorm.errors import CassormError, ClusterError, QueryError
+
+PROFILE = "cassorm"
+"""The name of the driver's execution profile for what we send."""
 
 _BATCH_KINDS = {"logged": BatchType.LOGGED, "unlogged": BatchType.UNLOGGED, "counter": BatchType.COUNTER}
 
@@ -129,7 +135,9 @@ class Wire:
         The driver's own timeout is off: its timers cost a third of a request, and `bridge` keeps the deadline. That
         leaves a stream id taken until the answer comes, which `bridge` counts.
         """
-        future = self._session.execute_async(statement, timeout=None, paging_state=page_state)
+        future = self._session.execute_async(
+            statement, timeout=None, execution_profile=PROFILE, paging_state=page_state
+        )
         future.add_callbacks(bridge.succeed, bridge.fail, callback_args=(request,), errback_args=(request,))
 
     # -- block: to be called from a thread -----------------------------------------------------------------------
@@ -177,7 +185,14 @@ class Wire:
 
     def agree(self, timeout_s: float) -> bool:
         """Whether all nodes that are up have come to the same schema within `timeout_s`."""
-        return bool(self._cluster.control_connection.wait_for_schema_agreement(wait_time=timeout_s))
+        # scylla-driver has it on the session, cassandra-driver on the control connection alone.
+        asked = (
+            self._session if hasattr(self._session, "wait_for_schema_agreement") else self._cluster.control_connection
+        )
+        try:
+            return bool(asked.wait_for_schema_agreement(wait_time=timeout_s))
+        except (DriverException, ConnectionException, NoHostAvailable, OSError):
+            return False
 
     def options(self) -> dict[str, list[str]]:
         """What the SUPPORTED frame of the control connection's node says."""

@@ -26,7 +26,8 @@ class Proxy:
         self._pumps: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        # On the node's own address: that is where a driver looks for a node that it has found.
+        self._server = await asyncio.start_server(self._serve, self._target[0], 0)
         return self
 
     async def __aexit__(

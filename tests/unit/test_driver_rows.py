@@ -1,7 +1,8 @@
-"""How response frames become rows: frames are built here by the rules of the native protocol, version 4."""
+"""How response frames become rows: their bodies are built here by the rules of the native protocol, version 4."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from io import BytesIO
 from struct import pack
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,13 +33,14 @@ def _frame(
     columns: Sequence[tuple[str, int | bytes]], data: Sequence[Sequence[bytes | None]], page_state: bytes | None = None
 ) -> bytes:
     flags = 1 if page_state is None else 3
-    head = pack(">iii", 2, flags, len(columns)) + (b"" if page_state is None else _value(page_state))
+    head = pack(">ii", flags, len(columns)) + (b"" if page_state is None else _value(page_state))
     described = _string("ks") + _string("t") + b"".join(_string(name) + _type(code) for name, code in columns)
     return head + described + pack(">i", len(data)) + b"".join(_value(cell) for row in data for cell in row)
 
 
 def _decode(frame: bytes, layout: Layout | None = None) -> Any:
-    message = RowsHandler.decode_message(4, {}, 1, 0, 0x08, frame, None, [] if layout is None else layout)
+    message = RowsHandler.message_types_by_opcode[0x08](2)
+    message.recv_results_rows(BytesIO(frame), 4, {}, [] if layout is None else layout, None)
     return message.parsed_rows
 
 
