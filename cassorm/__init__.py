@@ -3,7 +3,8 @@
 from cassorm.aggregates.aggregate import Aggregate, aggregate
 from cassorm.aggregates.decider import Decider, Folded
 from cassorm.aggregates.handlers import apply
-from cassorm.aggregates.repository import AggregateRepository, Saved
+from cassorm.aggregates.repository import AggregateRepository
+from cassorm.aggregates.resends import Saved
 from cassorm.driver.connect import connect
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from typing_extensions import Format, get_annotations
 
+from cassorm.aggregates.declaration import check_names, check_schema_version, check_state, check_type_name
 from cassorm.aggregates.handlers import Handlers, Registry, check_events, registry_of
 from cassorm.errors import AggregateError
 from cassorm.events.event import Event, Recorded
@@ -55,6 +55,8 @@ class Journal:
     append_id: UUID | None = None
     folding: bool = False
     """Fields may be set: a handler runs, or the state is being made."""
+    shared: bool = False
+    """A copy has the same append id: whoever emits next takes a new one, for its events are other events."""
     sent: bool = False
     """The uncommitted events were sent under `append_id` and it is not known that they did not land."""
     spoiled: str | None = None
@@ -172,8 +174,8 @@ class Aggregate(_State):
             raise
         finally:
             journal.folding = False
-        if journal.append_id is None:
-            journal.append_id = new_id()
+        if journal.append_id is None or journal.shared:
+            journal.append_id, journal.shared = new_id(), False
         journal.uncommitted.append(event)
         journal.version += 1
 
@@ -186,7 +188,7 @@ class Aggregate(_State):
         journal = self._journal
         journal.uncommitted = []
         journal.append_id = None
-        journal.sent = False
+        journal.sent = journal.shared = False
 
     @classmethod
     def from_events(cls, id: Stream, events: Iterable[Event | Recorded]) -> Self:  # noqa: A002 - the domain's own word
@@ -223,11 +225,7 @@ class Aggregate(_State):
     def __init_subclass__(cls, **keywords: Any) -> None:
         """Refuse names that the API needs before pydantic makes fields of them."""
         super().__init_subclass__()
-        annotations = get_annotations(cls, format=Format.FORWARDREF)
-        for name in (name for name in annotations if not name.startswith("_") and hasattr(Aggregate, name)):
-            _refuse_class(cls, name, "is a name of Aggregate or of pydantic's models", f"Call the field {name}_")
-        for name in _FIXED & vars(cls).keys():
-            _refuse_class(cls, name, "is a name of Aggregate", "Call it something else")
+        check_names(cls, Aggregate)
 
     @classmethod
     def __pydantic_init_subclass__(
@@ -240,7 +238,7 @@ class Aggregate(_State):
     ) -> None:
         """Check the fields and register the handlers."""
         super().__pydantic_init_subclass__(**keywords)
-        _check_state(cls)
+        check_state(cls)
         cls.__registry__ = registry_of(cls)
         _declare(cls, name or cls.__name__, snapshot_schema_version, ignore)
 
@@ -279,6 +277,7 @@ class Aggregate(_State):
         return _with_journal(super().__deepcopy__(memo), self._journal)
 
     def __getstate__(self) -> dict[Any, Any]:
+        self._journal.shared = True
         state: dict[Any, Any] = super().__getstate__()  # type: ignore[assignment]  # pydantic's is a dict
         return {**state, "journal": self._journal}
 
@@ -289,10 +288,6 @@ class Aggregate(_State):
     def _refuse(self, problem: str, remedy: str) -> NoReturn:
         raise AggregateError(problem, where=f"{self.__aggregate_type__} {self._journal.id}", remedy=remedy)
 
-
-_FIXED = frozenset(
-    {"id", "version", "uncommitted_events", "append_id", "emit", "raise_event", "mark_committed", "from_events"}
-)
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -381,6 +376,7 @@ def _open(made: Aggregate, stream: Stream) -> None:
 
 
 def _with_journal(made: A, journal: Journal) -> A:
+    journal.shared = True
     object.__setattr__(made, "_journal", replace(journal, uncommitted=list(journal.uncommitted)))
     return made
 
@@ -397,55 +393,3 @@ def _declare(cls: type[Aggregate], name: str, schema_version: int | None, ignore
     cls.__ignored__ = (*cls.__ignored__, *check_events(ignore, where))
     unhandled = [event for event in cls.__ignored__ if event not in cls.__registry__]
     cls.__handlers__ = Handlers(name, cls.__registry__, unhandled)
-
-
-def check_type_name(name: object, where: str) -> None:
-    """Refuse a name that cannot be the type of a stream.
-
-    Raises:
-        AggregateError: names it.
-    """
-    if not (isinstance(name, str) and 1 <= len(name) <= 200 and name.isprintable()):
-        raise AggregateError(
-            f"the aggregate type {shown(name)} is no printable text of 1 to 200 characters",
-            where=where,
-            remedy="Give a name such as 'Order'",
-        )
-
-
-def check_schema_version(schema_version: object, where: str) -> None:
-    """Refuse a schema version that is no whole number from 1.
-
-    Raises:
-        AggregateError: names it.
-    """
-    if isinstance(schema_version, bool) or not isinstance(schema_version, int) or not 1 <= schema_version < 2**31:
-        raise AggregateError(
-            f"snapshot_schema_version {shown(schema_version)} is not a whole number from 1",
-            where=where,
-            remedy="Count schema versions 1, 2, 3",
-        )
-
-
-def _check_state(cls: type[Aggregate]) -> None:
-    """Refuse what a blank aggregate or a snapshot could not hold."""
-    for option in ("frozen", "validate_assignment"):
-        if cls.model_config.get(option):
-            _refuse_class(cls, "model_config", f"sets {option}", "Remove it: handlers set fields from validated events")
-    if cls.model_config.get("extra") != "forbid":
-        _refuse_class(cls, "model_config", "allows fields that are not declared", "Leave extra='forbid'")
-    for name in cls.__private_attributes__:
-        _refuse_class(
-            cls, name, "is private and would be missing from snapshots", "Make it a field, or annotate it ClassVar"
-        )
-    for name, info in cls.__pydantic_fields__.items():
-        if info.is_required():
-            _refuse_class(
-                cls, name, "has no default, so there is no blank aggregate to fold into", f"Write {name}: ... = ..."
-            )
-        if info.exclude:
-            _refuse_class(cls, name, "is excluded and would be missing from snapshots", "Remove exclude=True")
-
-
-def _refuse_class(cls: type, name: str, problem: str, remedy: str) -> NoReturn:
-    raise AggregateError(problem, where=f"{cls.__qualname__}.{name}", remedy=remedy)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from cassorm.aggregates.aggregate import check_schema_version, check_type_name
+from cassorm.aggregates.declaration import check_schema_version, check_type_name
 from cassorm.errors import AggregateError
 from cassorm.events.event import Event
 from cassorm.events.payload import shown

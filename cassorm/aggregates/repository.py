@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Generic, NamedTuple, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 from uuid import UUID
 
 from cassorm.aggregates.aggregate import Aggregate, check_sound
@@ -13,10 +13,10 @@ from cassorm.aggregates.decider import Decider, Folded
 from cassorm.aggregates.kind import UnfaithfulError, kind_of
 from cassorm.aggregates.loading import Loaded, Loader
 from cassorm.aggregates.recent import RecentAppends
+from cassorm.aggregates.resends import Resends, Saved, saved
 from cassorm.aggregates.snapshots import SnapshotKeeper, SnapshotPolicy, cannot_keep
 from cassorm.errors import (
     AggregateError,
-    CassormError,
     ConfigurationError,
     ConflictError,
     EventStoreError,
@@ -26,9 +26,7 @@ from cassorm.errors import (
     UnavailableError,
 )
 from cassorm.events.event import Event
-from cassorm.events.intent import LOOKBACK
-from cassorm.events.payload import same, shown
-from cassorm.events.position import Position
+from cassorm.events.payload import shown
 from cassorm.events.store import Appended, EventStore, Snapshot, Stream
 
 A = TypeVar("A", bound=Aggregate)
@@ -38,24 +36,6 @@ T = TypeVar("T")
 
 _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.25
-
-
-class Saved(NamedTuple):
-    """Where a stream stands behind a command or a save.
-
-    `version` is the stream's. `position` is that of the last event appended, and `append_id` the id under which it
-    was; both are None when there was nothing to append.
-    """
-
-    stream: Stream
-    version: int
-    position: Position | None = None
-    append_id: UUID | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether events were appended."""
-        return self.position is not None
 
 
 class AggregateRepository(Generic[T]):
@@ -139,6 +119,7 @@ class AggregateRepository(Generic[T]):
         self.snapshots = SnapshotKeeper(store, self._kind, policy)
         """How many snapshots were `written`, `failed`, `skipped`, and `ignored` at a load."""
         self._loader = Loader(store, self._kind, self.snapshots)
+        self._resends = Resends(store, self._kind.name)
         self._cache = HotCache(_whole("cache", cache, 0))
         self._turns = Turns()
 
@@ -202,12 +183,18 @@ class AggregateRepository(Generic[T]):
             # Certainly not written now; an earlier copy may still land, unless its version is taken.
             journal.sent = sent_before and not isinstance(error, ConflictError)
             raise
+        if appended.version != aggregate.version and journal.append_id == append_id:
+            raise AggregateError(
+                f"append id {append_id} stands at version {appended.version} for other events",
+                where=f"{self._kind.name} {journal.id}",
+                remedy="Get the aggregate again and decide again",
+            )
         if journal.append_id == append_id:  # else another save of the same aggregate was faster
             aggregate.mark_committed()
             loaded = Loaded(aggregate, snapshot_version=journal.snapshot_version)
             await self._landed(loaded, appended, len(events))
             journal.snapshot_version = loaded.snapshot_version
-        return _saved(appended)
+        return saved(appended)
 
     @overload
     async def execute(
@@ -258,18 +245,18 @@ class AggregateRepository(Generic[T]):
             )
         async with self._turns.of(stream):
             hot = self._cache.take(stream)
-            saved = None if hot is None else await self._attempt(stream, hot, command, append_id, hot=True)
+            done = None if hot is None else await self._attempt(stream, hot, command, append_id, hot=True)
             attempt = 0
-            while saved is None:
+            while done is None:
                 attempt += 1
                 try:
                     loaded = await self._load(stream, create, append_id)
-                    saved = await self._attempt(stream, loaded, command, append_id, hot=False)
+                    done = await self._attempt(stream, loaded, command, append_id, hot=False)
                 except ConflictError as error:
                     if attempt == self._attempts or error.stream != stream:
                         raise
                     await asyncio.sleep(_pause_s(attempt))
-            return saved
+            return done
 
     async def snapshot(self, stream: Stream, /) -> Snapshot:
         """Write a snapshot of the aggregate as it stands now, and return it.
@@ -304,8 +291,9 @@ class AggregateRepository(Generic[T]):
     ) -> Saved | None:
         """Return how the command ended; None when it was decided on a hot state that is behind its stream."""
         if append_id is not None:
-            found = await self._find(stream, loaded, append_id)
+            found = await self._resends.find(stream, loaded, append_id)
             if found is not None:
+                self._keep(stream, loaded)
                 return found
         try:
             loaded.state, events = await self._kind.decide(loaded.state, command)
@@ -316,8 +304,7 @@ class AggregateRepository(Generic[T]):
         if not events:
             if hot and await self._moved(stream, loaded.version):
                 return None
-            if loaded.version:
-                self._cache.put(stream, loaded)
+            self._keep(stream, loaded)
             return Saved(stream, loaded.version)
         try:
             return await self._commit(stream, loaded, events, append_id)
@@ -337,12 +324,20 @@ class AggregateRepository(Generic[T]):
             if found is None:
                 raise
             return found
-        if append_id is not None and not await self._decided_here(loaded, appended, events):
-            return _saved(appended)
+        if append_id is not None:
+            due = self.snapshots.policy.due_after_save(appended.version, loaded.snapshot_version)
+            wanted = self._cache.size or due
+            if not wanted or not await self._resends.stand_there(appended, loaded.version, events):
+                return saved(appended)
         self._kind.settle(loaded.state)
         await self._landed(loaded, appended, len(events))
-        self._cache.put(stream, loaded)
-        return _saved(appended)
+        self._keep(stream, loaded)
+        return saved(appended)
+
+    def _keep(self, stream: Stream, loaded: Loaded) -> None:
+        """Keep a state that nothing uncommitted has touched, if there is a cache."""
+        if loaded.version:
+            self._cache.put(stream, loaded)
 
     async def _load(self, stream: Stream, create: bool, append_id: UUID | None) -> Loaded:
         recent = None if append_id is None else RecentAppends()
@@ -374,53 +369,13 @@ class AggregateRepository(Generic[T]):
         head = await self._store.head(stream)
         return head is None or head.version != version
 
-    async def _find(self, stream: Stream, loaded: Loaded, append_id: UUID) -> Saved | None:
-        """Return the answer to an append that stands among the last events up to the version loaded."""
-        recent = loaded.recent
-        if recent is None:
-            recent = loaded.recent = RecentAppends()
-            recent.begin(loaded.version + 1)
-        begin = max(1, loaded.version - LOOKBACK + 1)
-        if recent.complete_from > begin:
-            async for page in self._store.pages(stream, from_version=begin, to_version=recent.complete_from - 1):
-                recent.note(page)
-            recent.complete_from = begin
-        span = recent.find(append_id)
-        return None if span is None else await self._again(stream, *span, append_id)
-
     async def _landed_late(self, stream: Stream, append_id: UUID) -> Saved | None:
         """Return the answer to an append of which an earlier sending, with other events, landed just now."""
         try:
             loaded = await self._load(stream, False, append_id)
         except StreamNotFoundError:
             return None
-        return await self._find(stream, loaded, append_id)
-
-    async def _again(self, stream: Stream, first: int, last: int, append_id: UUID) -> Saved:
-        """Send an append that stands there already once more: the store answers as it did the first time."""
-        events = [recorded.event for recorded in await self._store.get_events(stream, first, last)]
-        return _saved(await self._append(stream, events, first - 1, append_id))
-
-    async def _decided_here(self, loaded: Loaded, appended: Appended, events: Sequence[Event]) -> bool:
-        """Tell whether the state behind `events` may be kept: in the cache, or as a snapshot.
-
-        An append id of the caller's may have been sent before, with other events, and have landed only now: the store
-        then answers as it did, or would have done, the first time. So what stands there is read and compared.
-        """
-        if not self._cache.size and not self.snapshots.policy.due_after_save(appended.version, loaded.snapshot_version):
-            return False
-        try:
-            recorded = await self._store.get_events(appended.stream, loaded.version + 1, loaded.version + len(events))
-        except CassormError:
-            return False
-        return len(recorded) == len(events) and all(
-            type(one.event) is type(event) and same(one.event, event)
-            for one, event in zip(recorded, events, strict=True)
-        )
-
-
-def _saved(appended: Appended) -> Saved:
-    return Saved(appended.stream, appended.version, appended.position, appended.append_id)
+        return await self._resends.find(stream, loaded, append_id)
 
 
 def _pause_s(attempt: int) -> float:

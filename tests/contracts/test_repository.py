@@ -1,6 +1,7 @@
 """What a repository promises over every store."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -251,6 +252,27 @@ async def test_the_second_of_two_savers_conflicts_and_writes_nothing(accounts: A
     assert caught.value.retry is Retry.RELOAD
     assert second.uncommitted_events == (Deposited(amount=Decimal(2)),)
     assert await balance(accounts, id_) == 11
+
+
+async def test_two_copies_that_went_apart_conflict_and_one_that_did_not_is_the_same_append(
+    accounts: AggregateRepository[Account],
+) -> None:
+    id_ = await opened(accounts, 10)
+    account = await accounts.get(id_)
+    account.deposit(1)
+    same, other = copy.deepcopy(account), copy.deepcopy(account)
+    account.deposit(2)
+    other.deposit(3)
+    assert (await accounts.save(account)).version == 4
+    for twin in (other, same):
+        with pytest.raises(ConflictError):
+            await accounts.save(twin)
+    assert await balance(accounts, id_) == 13
+
+    account.deposit(4)
+    same = copy.deepcopy(account)
+    assert await accounts.save(account) == await accounts.save(same)
+    assert await balance(accounts, id_) == 17
 
 
 async def test_creating_twice_conflicts_or_goes_on_with_what_is_there(accounts: AggregateRepository[Account]) -> None:

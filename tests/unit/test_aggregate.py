@@ -268,11 +268,16 @@ def test_copies_and_pickles_share_nothing_with_the_original() -> None:
         )
         twin.add("b", Decimal(1))
         assert twin != order
+        # Other events are another append: under one id the store would take the second for the first.
+        assert twin.append_id != order.append_id
     assert order.lines == ["a"]
     assert order.version == 2
+    append_id = order.append_id
+    order.add("c", Decimal(1))
+    assert order.append_id != append_id
     shallow = copy.copy(order)
     shallow.pay()
-    assert (order.version, order.paid) == (2, False)
+    assert (order.version, order.paid) == (3, False)
 
 
 def test_equality_is_by_class_id_version_and_state() -> None:
