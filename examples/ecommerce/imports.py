@@ -9,7 +9,7 @@ from pydantic import Field
 from cassorm import Aggregate, Event, Value, aggregate, apply
 from examples.ecommerce.rows import Checked, SetAside
 
-CHUNK = 20_000
+CHUNK = 50_000
 """Rows that are applied together, unless a file's first run says otherwise."""
 _NAMES = 1_000
 """Names in one event at most."""
