@@ -5,20 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from cassorm.cli import changes
+from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
 from cassorm.cql.dialect import Dialect, for_engine
-from cassorm.driver.connect import connect
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError, SchemaDriftError
 from cassorm.events.tables import TableNames, store_tables
 from cassorm.schema.apply import apply as apply_schema
 from cassorm.schema.ddl import script
-from cassorm.schema.diff import Difference
 from cassorm.schema.dump import dump_schema
 from cassorm.schema.introspect import introspect_keyspace, introspect_schema
 from cassorm.schema.keyspace import Keyspace, Schema
@@ -37,17 +37,15 @@ class Format(StrEnum):
     JSON_SCHEMA = "json-schema"
 
 
-Paths = Annotated[list[Path], typer.Argument(help="Files (.yaml, .yml, .json, .cql) and folders of them.")]
-Hosts = Annotated[
-    str | None, typer.Option(help="Hosts to connect to, with commas; else CASSORM_HOSTS.", metavar="HOST:PORT")
-]
+app.command()(changes.diff)
+app.command()(changes.plan)
 
 
 @app.command()
 def apply(
     paths: Paths,
     *,
-    keyspace: Annotated[str | None, typer.Option(help="The keyspace of tables that name none.")] = None,
+    keyspace: KeyspaceOption = None,
     replication: Annotated[
         int | None, typer.Option(help="Create keyspaces that do not exist, with this many copies.", min=1)
     ] = None,
@@ -57,7 +55,7 @@ def apply(
     as_json: Json = False,
 ) -> None:
     """Create what the files declare and the cluster lacks. Exit code 1: something exists with another shape."""
-    settings = _settings(hosts)
+    settings = settings_for(hosts)
     schema = load_all(paths).in_keyspace(keyspace or settings.keyspace)
     done, created = run(_apply(settings, schema, replication=replication, options=options, dry_run=dry_run))
     data(_report(done, created), _shown(done, created, dry_run=dry_run), as_json=as_json)
@@ -91,7 +89,7 @@ def show(
         typer.echo(toolkit_cql(_engine(engine)))
         return
     if keyspace:
-        schema, dialect = run(_live(_settings(hosts), keyspace))
+        schema, dialect = run(_live(settings_for(hosts), keyspace))
     else:
         schema, dialect = load_all(paths) if paths else toolkit_schema(), _engine(engine)
     typer.echo(json.dumps(dump_schema(schema), indent=2) if form is Format.JSON else script(schema, dialect).rstrip())
@@ -109,10 +107,6 @@ def toolkit_cql(dialect: Dialect) -> str:
     return f"{head}\n{script(toolkit_schema(), dialect)}".rstrip()
 
 
-def _settings(hosts: str | None) -> Settings:
-    return Settings(**({} if hosts is None else {"hosts": hosts}))
-
-
 def _engine(text: str) -> Dialect:
     name, _, version = text.partition(" ")
     if not version:
@@ -123,19 +117,14 @@ def _engine(text: str) -> Dialect:
 
 
 async def _live(settings: Settings, keyspace: str) -> tuple[Schema, Dialect]:
-    async with _connect(settings) as session:
+    async with open_session(settings) as session:
         return await introspect_schema(session, keyspace), session.dialect
-
-
-def _connect(settings: Settings) -> Any:
-    # Not into the keyspace: it may still have to be created.
-    return connect(settings=settings.model_copy(update={"keyspace": None}))
 
 
 async def _apply(
     settings: Settings, schema: Schema, *, replication: int | None, options: bool, dry_run: bool
 ) -> tuple[Plan, Sequence[str]]:
-    async with _connect(settings) as session:
+    async with open_session(settings) as session:
         if replication is not None:
             schema = await _with_missing_keyspaces(session, schema, replication)
         missing = await plan(session, schema, options=options)
@@ -144,7 +133,7 @@ async def _apply(
         try:
             return missing, await apply_schema(session, schema, options=options)
         except SchemaDriftError as error:  # another process was faster, with another shape
-            return Plan(drift={error.table: [Difference(text) for text in error.differences]}), ()
+            return Plan(drift={error.table: error.differences}), ()
 
 
 async def _with_missing_keyspaces(session: Session, schema: Schema, replication: int) -> Schema:
@@ -162,23 +151,19 @@ def _report(done: Plan, created: Sequence[str]) -> Mapping[str, object]:
     return {
         "created": list(created),
         "steps": [{"creates": step.creates, "cql": step.text} for step in done.steps],
-        "differences": {where: [one.text for one in found] for where, found in done.drift.items()},
+        "differences": {where: list(found) for where, found in done.drift.items()},
     }
 
 
 def _shown(done: Plan, created: Sequence[str], *, dry_run: bool) -> str:
     if done.drift:
-        return "\n".join(f"{where}  {one.text}" for where, found in done.drift.items() for one in found)
+        return "\n".join(f"{where}  {text}" for where, found in done.drift.items() for text in found)
     return "\n\n".join(f"{step.text};" for step in done.steps) if dry_run else "\n".join(created)
 
 
 def _summary(done: Plan, created: Sequence[str], *, dry_run: bool) -> str:
     if done.drift:
-        return f"{_count(sum(map(len, done.drift.values())), 'difference')}; nothing was changed"
+        return f"{count(sum(map(len, done.drift.values())), 'difference')}; nothing was changed"
     if dry_run and done.steps:
-        return f"{_count(len(done.steps), 'statement')} would be run; nothing was changed"
+        return f"{count(len(done.steps), 'statement')} would be run; nothing was changed"
     return f"{len(created)} created" if created else "nothing to do: everything is there"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

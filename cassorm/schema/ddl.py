@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Literal
 
 from cassorm.cql.dialect import Dialect
 from cassorm.cql.identifiers import MAX_NAME, quote, quote_keyspace, quote_table
@@ -113,6 +114,39 @@ def create_view(table: Table, view: View, dialect: Dialect) -> str:
 def add_column(table: Table, column: Column) -> str:
     """ALTER TABLE ... ADD."""
     return f"ALTER TABLE {quote_table(table.name, table.keyspace)} ADD {column_text(column)}"
+
+
+def add_field(user_type: UserType, column: Column) -> str:
+    """ALTER TYPE ... ADD: the field becomes the last one."""
+    return f"ALTER TYPE {_qualified(user_type.name, user_type.keyspace)} ADD {column_text(column)}"
+
+
+def alter_option(table: Table, name: str, value: object, dialect: Dialect) -> str:
+    """ALTER TABLE ... WITH one option, or with the comment.
+
+    Raises:
+        SchemaError: the engine does not know the option.
+    """
+    setting = (
+        f"comment = {literal(value)}" if name == "comment" else option_text(name, value, dialect, where=table.where)
+    )
+    return f"ALTER TABLE {quote_table(table.name, table.keyspace)} WITH {setting}"
+
+
+def alter_replication(name: str, replication: Mapping[str, int | str]) -> str:
+    """ALTER KEYSPACE ... WITH replication."""
+    strategy = {"class": "NetworkTopologyStrategy", **{key: str(value) for key, value in replication.items()}}
+    return f"ALTER KEYSPACE {quote_keyspace(name)} WITH replication = {literal(strategy)}"
+
+
+def drop_column(table: Table, column: Column) -> str:
+    """ALTER TABLE ... DROP: the values are gone at once."""
+    return f"ALTER TABLE {quote_table(table.name, table.keyspace)} DROP {quote(column.name)}"
+
+
+def drop(what: Literal["TABLE", "TYPE", "INDEX", "MATERIALIZED VIEW"], name: str, keyspace: str | None) -> str:
+    """DROP ... IF EXISTS."""
+    return f"DROP {what} IF EXISTS {_qualified(name, keyspace)}"
 
 
 def column_text(column: Column) -> str:

@@ -1,26 +1,18 @@
 """What a live cluster lacks of a schema, and what it has otherwise than wanted."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cassorm.driver.session import Session
 from cassorm.errors import SchemaDriftError, SchemaError
 from cassorm.schema import ddl
-from cassorm.schema.diff import Difference, compare, type_differences
+from cassorm.schema.changes import Change, Site, Step, changes, keyspaces
 from cassorm.schema.introspect import introspect, introspect_keyspace, introspect_types
-from cassorm.schema.keyspace import Keyspace, Schema, check_user_types
-from cassorm.schema.table import Column, Index, Table, UserType, View
+from cassorm.schema.keyspace import Schema
+from cassorm.schema.table import Column, Table, UserType
 
-_ELSEWHERE = "Use another name or keyspace, or move the data into a new one"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One statement that is still to be run, and the name of what it creates."""
-
-    text: str
-    creates: str
+_ELSEWHERE = "See `cassorm schema plan` for what can be altered; anything else needs a new table and a copy of the rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +20,8 @@ class Plan:
     """Steps in the order in which they can be run, and the differences of what exists, by its name."""
 
     steps: tuple[Step, ...] = ()
-    drift: Mapping[str, Sequence[Difference]] = field(default_factory=dict)
+    drift: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    missing: Mapping[str, Sequence[Column]] = field(default_factory=dict)
 
     def refuse_drift(self) -> None:
         """Return when nothing exists otherwise than wanted.
@@ -37,7 +30,9 @@ class Plan:
             SchemaDriftError: lists every difference of the first that has one.
         """
         for where, found in self.drift.items():
-            raise SchemaDriftError(where, [difference.text for difference in found], remedy=_remedy(where, found))
+            columns = self.missing.get(where, ())
+            remedy = _ELSEWHERE if len(columns) < len(found) else _additions(where, columns)
+            raise SchemaDriftError(where, found, remedy=remedy)
 
 
 async def plan(session: Session, schema: Schema, *, options: bool = False) -> Plan:
@@ -47,68 +42,55 @@ async def plan(session: Session, schema: Schema, *, options: bool = False) -> Pl
         SchemaError: the engine lacks something, a type is not declared, or a keyspace does not exist.
         ClusterError: the cluster could not be asked.
     """
-    schema = _placed(schema, session.keyspace)
     steps: list[Step] = []
-    drift: dict[str, Sequence[Difference]] = {}
-    for name in _keyspaces(schema):
-        declared = next((keyspace for keyspace in schema.keyspaces if keyspace.name == name), None)
-        steps += await _plan_keyspace(session, name, declared, drift)
-        part = Schema(
-            tuple(table for table in schema.tables if table.keyspace == name),
-            tuple(kind for kind in schema.types if kind.keyspace == name),
-        )
-        steps += await _plan_inside(session, name, part, drift, options=options)
-    return Plan(tuple(steps), drift)
-
-
-async def _plan_keyspace(
-    session: Session, name: str, declared: Keyspace | None, drift: dict[str, Sequence[Difference]]
-) -> list[Step]:
-    live = await introspect_keyspace(session, name)
-    if live is None:
-        if declared is None:
-            raise SchemaError(
-                "does not exist", where=f"keyspace {name}", remedy="Create it first, or declare its replication"
-            )
-        return [Step(_create_keyspace(session, declared), name)]
-    if declared is not None:
-        now = dict(sorted(_copies(live, session.datacenter).items()))
-        expected = dict(sorted(_copies(declared, session.datacenter).items()))
-        if list(expected) == ["replication_factor"]:  # as many in every data centre
-            expected = dict.fromkeys(now, expected["replication_factor"])
-        if expected != now:
-            drift[f"keyspace {name}"] = [Difference(f"replication is {now}, expected {expected}")]
-    return []
-
-
-async def _plan_inside(
-    session: Session, keyspace: str, wanted: Schema, drift: dict[str, Sequence[Difference]], *, options: bool
-) -> list[Step]:
-    types, live = await asyncio.gather(
-        introspect_types(session, keyspace), introspect(session, keyspace, {table.name for table in wanted.tables})
-    )
-    steps: list[Step] = []
-    for kind in wanted.types:
-        if kind.name not in types:
-            steps.append(Step(ddl.create_type(kind), kind.name))
-        elif found := type_differences(kind, types[kind.name]):
-            drift[f"type {keyspace}.{kind.name}"] = [Difference(text) for text in found]
-    known = types | {kind.name: kind for kind in wanted.types}
-    for table in wanted.tables:
-        check_user_types(table.columns, known, table.where)
-        if table.name not in live:
-            steps += _created(table, session)
+    drift: dict[str, list[str]] = {}
+    missing: dict[str, list[Column]] = {}
+    for change in await compare_live(session, schema, options=options):
+        if change.difference.kind == "missing keyspace" and not change.creates:
+            raise SchemaError("does not exist", where=change.where, remedy=change.note.capitalize())
+        if change.creates:
+            steps += change.steps
             continue
-        refused: list[Difference] = []
-        # Not the options that a profile gives on this engine: for those an operator may have better ones.
-        for difference in compare(table, live[table.name], options=options):
-            if isinstance(difference.missing, Index | View):
-                steps.append(_added(table, difference.missing, session))
-            else:
-                refused.append(difference)
-        if refused:
-            drift[f"{keyspace}.{table.name}"] = refused
-    return steps
+        drift.setdefault(change.where, []).append(change.difference.text)
+        if isinstance(change.difference.missing, Column):
+            missing.setdefault(change.where, []).append(change.difference.missing)
+    return Plan(tuple(steps), drift, missing)
+
+
+async def compare_live(
+    session: Session,
+    schema: Schema,
+    *,
+    options: bool = True,
+    extra: bool = False,
+    whole: bool = False,
+    ignore: Collection[str] = (),
+) -> list[Change]:
+    """Every change from what the live cluster holds to `schema`; see `changes`. Nothing is changed.
+
+    Raises:
+        SchemaError: the engine lacks something, or a type is not declared.
+        ClusterError: the cluster could not be asked.
+    """
+    schema = _placed(schema, session.keyspace)
+    names = None if whole else {table.name for table in schema.tables}
+    parts = await asyncio.gather(*(_live(session, name, names) for name in keyspaces(schema)))
+    live = Schema(
+        tuple(table for part in parts for table in part.tables),
+        tuple(kind for part in parts for kind in part.types),
+        tuple(keyspace for part in parts for keyspace in part.keyspaces),
+    )
+    place = Site(session.dialect, session.datacenter)
+    return list(changes(schema, live, place, options=options, extra=extra, whole=whole, ignore=ignore))
+
+
+async def _live(session: Session, keyspace: str, names: Collection[str] | None) -> Schema:
+    found, types, tables = await asyncio.gather(
+        introspect_keyspace(session, keyspace),
+        introspect_types(session, keyspace),
+        introspect(session, keyspace, names),
+    )
+    return Schema(tuple(tables.values()), tuple(types.values()), () if found is None else (found,))
 
 
 def _placed(schema: Schema, keyspace: str | None) -> Schema:
@@ -122,41 +104,5 @@ def _placed(schema: Schema, keyspace: str | None) -> Schema:
     return schema
 
 
-def _keyspaces(schema: Schema) -> Iterable[str]:
-    names = [keyspace.name for keyspace in schema.keyspaces]
-    names += [kind.keyspace for kind in schema.types if kind.keyspace]
-    names += [table.keyspace for table in schema.tables if table.keyspace]
-    return dict.fromkeys(names)
-
-
-def _create_keyspace(session: Session, keyspace: Keyspace) -> str:
-    return ddl.create_keyspace(
-        keyspace.name,
-        keyspace.replication,
-        session.dialect,
-        datacenter=session.datacenter,
-        durable_writes=keyspace.durable_writes,
-    )
-
-
-def _copies(keyspace: Keyspace, datacenter: str) -> Mapping[str, int | str]:
-    return {datacenter: keyspace.replication} if isinstance(keyspace.replication, int) else keyspace.replication
-
-
-def _created(table: Table, session: Session) -> Iterator[Step]:
-    names = [table.name, *(index.name for index in table.indexes), *(view.name for view in table.views)]
-    for text, name in zip(ddl.table_statements(table, session.dialect), names, strict=True):
-        yield Step(text, name)
-
-
-def _added(table: Table, part: Index | View, session: Session) -> Step:
-    if isinstance(part, Index):
-        return Step(ddl.create_index(table, part, session.dialect), part.name)
-    return Step(ddl.create_view(table, part, session.dialect), part.name)
-
-
-def _remedy(where: str, found: Sequence[Difference]) -> str:
-    columns = [one.missing for one in found if isinstance(one.missing, Column)]
-    if len(columns) < len(found):
-        return _ELSEWHERE
+def _additions(where: str, columns: Iterable[Column]) -> str:
     return "Run " + "; ".join(f"ALTER TABLE {where} ADD {ddl.column_text(column)}" for column in columns)
