@@ -21,12 +21,11 @@ from cassorm.errors import (
     ClusterError,
     ConflictError,
     OutcomeUnknownError,
-    QueryError,
     StreamClosedError,
     StreamTypeError,
     UnavailableError,
 )
-from cassorm.events.intent import LOOKBACK, Expect, Intent
+from cassorm.events.intent import LOOKBACK, Expect, Intent, other_events
 from cassorm.events.queries import STATE_COLUMNS
 from cassorm.events.store import Stream
 
@@ -207,12 +206,7 @@ class Appender:
             or last.event_id != intent.events[-1].event_id
             or (beyond is not None and beyond.append_id == intent.append_id)
         ):
-            raise QueryError(
-                f"append id {intent.append_id} stands at version {base + 1} for another number of events "
-                f"than {len(intent.events)}",
-                where=f"stream {intent.stream}",
-                remedy="Send the very same events with an append id, or take a new id for other events",
-            )
+            raise other_events(intent, base + 1)
         return Landed(version, last.pos)
 
     async def _send_until_known(self, intent: Intent, state: State, pos: int, deadline: float) -> Refusal | None:

@@ -123,6 +123,16 @@ def check_expected(expected: object, count: int) -> None:
         )
 
 
+def other_events(intent: Intent, version: int) -> QueryError:
+    """Return the error of an append id that stands at `version` for other events than these."""
+    return QueryError(
+        f"append id {intent.append_id} stands at version {version} for another number of events "
+        f"than {len(intent.events)}",
+        where=f"stream {intent.stream}",
+        remedy="Send the very same events with an append id, or take a new id for other events",
+    )
+
+
 def plan(
     stream: UUID | str,
     events: Sequence[Event],

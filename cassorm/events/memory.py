@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from cassorm.errors import ConflictError, StreamTypeError
 from cassorm.events import payload
 from cassorm.events.event import Event, Recorded
-from cassorm.events.intent import LOOKBACK, Encoded, Expect, Expected, Intent, Limits, check_stream, plan
+from cassorm.events.intent import LOOKBACK, Encoded, Expect, Expected, Intent, Limits, check_stream, other_events, plan
 from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
 from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
@@ -83,7 +83,11 @@ class MemoryEventStore(EventStore):
             return None
         begin = intent.exact if intent.exact is not None else max(0, len(rows) - LOOKBACK)
         found = [version for version, row in enumerate(rows[begin:], begin + 1) if row.append_id == intent.append_id]
-        return found[-1] if found else None
+        if not found or (intent.exact is not None and found[0] != begin + 1):
+            return None
+        if len(found) != len(intent.events):
+            raise other_events(intent, found[0])
+        return found[-1]
 
     def _appended(self, stream: Stream, rows: list[_Row], version: int) -> Appended:
         row = rows[version - 1]

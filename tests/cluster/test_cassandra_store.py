@@ -270,15 +270,6 @@ class TestAppendIds:
         assert await store.append(stream, counted(1), expected=0, append_id=append_id) == first
         assert (await store.append(stream, counted(1), expected=ANY, append_id=append_id)).version == LOOKBACK + 2
 
-    @pytest.mark.parametrize("other", [1, 3])
-    async def test_an_id_that_stands_for_other_events_is_refused(self, store: CassandraEventStore, other: int) -> None:
-        stream, append_id = uuid4(), uuid4()
-        await store.append(stream, counted(2), expected=0, append_id=append_id)
-        for expected in (0, ANY):
-            with pytest.raises(QueryError, match="stands at version 1 for another number of events"):
-                await store.append(stream, counted(other), expected=expected, append_id=append_id)
-        assert len(await store.get_events(stream)) == 2
-
     async def test_two_processes_that_send_one_id_at_once_write_it_once(
         self, store: CassandraEventStore, cassorm_session: Session
     ) -> None:

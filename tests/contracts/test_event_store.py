@@ -148,6 +148,18 @@ async def test_an_append_id_in_the_middle_of_a_stream_is_found_again(store: Even
     assert await versions(store, stream) == list(range(1, 10))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("expected", [0, NO_STREAM, ANY])
+async def test_an_append_id_that_stands_for_other_events_is_refused(
+    store: EventStore, expected: Any, count: int
+) -> None:
+    stream, append_id = uuid4(), uuid4()
+    await store.append(stream, deposits(2), expected=0, append_id=append_id)
+    with pytest.raises(QueryError, match="stands at version 1 for another number of events"):
+        await store.append(stream, deposits(count), expected=expected, append_id=append_id)
+    assert await versions(store, stream) == [1, 2]
+
+
 async def test_another_append_id_at_a_taken_version_is_a_conflict(store: EventStore) -> None:
     stream = uuid4()
     await store.append(stream, deposits(1), expected=0, append_id=uuid4())
