@@ -8,7 +8,7 @@ DATA := examples/ecommerce/data/online-retail-2010-12.csv.gz
 # What pytest is to do otherwise: make test PYTEST_ARGS="-m 'not cluster'"
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint soak setup constraints clean
+.PHONY: demo test lint soak setup reference constraints clean
 
 demo: $(VENV)/installed-all  ## Replay a month of shop data through event streams on a real Cassandra
 	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA)
@@ -45,7 +45,10 @@ $(BIN)/python:
 	fi; \
 	exit 1
 
-constraints: ## Take the newest versions of everything into constraints.txt
+reference: setup  ## Write docs/reference/names.md from the docstrings
+	$(BIN)/python -m tests.docs.reference
+
+constraints:  ## Take the newest versions of everything into constraints.txt
 	rm -rf build/constraints && python3 -m venv build/constraints
 	build/constraints/bin/pip install --quiet --disable-pip-version-check '.[dev]'
 	{ sed '/^[^#]/,$$d' constraints.txt; build/constraints/bin/pip freeze --exclude cassorm; } > build/constraints.txt

@@ -9,6 +9,7 @@ import typer.main
 
 import cassorm
 from cassorm.cli.app import app
+from tests.docs import reference
 from tests.docs.pages import Page, pages
 
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -42,6 +43,10 @@ def test_every_dotted_name_of_cassorm_is_there(page: Page) -> None:
 def test_every_public_name_is_documented(name: str) -> None:
     word = re.compile(rf"\b{name}\b")
     assert any(word.search(page.text) for page in pages()), f"no page says what {name} is for"
+
+
+def test_the_page_of_public_names_is_what_the_docstrings_say() -> None:
+    assert reference.PATH.read_text(encoding="utf-8") == reference.page(), "run `make reference`"
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
