@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cassorm.cql.dialect import for_engine
 from cassorm.driver.bridge import Bridge
@@ -17,6 +17,8 @@ from cassorm.errors import ConfigurationError
 if TYPE_CHECKING:
     from cassorm.driver.cluster import Opened
 
+S = TypeVar("S", bound=Session)
+
 _THREADS = 4
 """How many calls of the driver that block may be under way: connect, prepare, agree, shut down."""
 
@@ -27,7 +29,7 @@ def connect(
     settings: Settings | None = None,
     ssl_context: ssl.SSLContext | None = None,
     **options: Any,
-) -> "Connecting":
+) -> "Connecting[Session]":
     """A session to the cluster behind `hosts`, for `async with ... as db` or for `db = await ...` and `db.close()`.
 
     `options` are fields of `Settings`, such as `keyspace=`, `user=` or `consistency=`. What is given here wins over
@@ -37,24 +39,34 @@ def connect(
         ConfigurationError: a setting is wrong, the password is, the keyspace does not exist, no driver is installed.
         UnavailableError: no host answered; the message lists the hosts.
     """
+    return Connecting(Session, chosen(hosts, settings, options), ssl_context)
+
+
+def chosen(hosts: str | Sequence[str] | None, settings: Settings | None, options: dict[str, Any]) -> Settings:
+    """The settings of a connection: what is given first, then `settings`, then the environment.
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
     given = {name: value for name, value in {"hosts": hosts, **options}.items() if value is not None}
     if settings is not None:
         given = {name: getattr(settings, name) for name in type(settings).model_fields} | given
-    return Connecting(Settings(**given), ssl_context)
+    return Settings(**given)
 
 
-class Connecting:
-    """A session that is about to be opened; await it, or enter it."""
+class Connecting(Generic[S]):
+    """A session of `session_class` that is about to be opened; await it, or enter it."""
 
-    def __init__(self, settings: Settings, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(self, session_class: type[S], settings: Settings, ssl_context: ssl.SSLContext | None) -> None:
+        self._session_class = session_class
         self._settings = settings
         self._ssl_context = ssl_context
-        self._session: Session | None = None
+        self._session: S | None = None
 
-    def __await__(self) -> Generator[Any, None, Session]:
+    def __await__(self) -> Generator[Any, None, S]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> Session:
+    async def __aenter__(self) -> S:
         self._session = await self._open()
         return self._session
 
@@ -64,7 +76,7 @@ class Connecting:
         if self._session is not None:
             await self._session.close()
 
-    async def _open(self) -> Session:
+    async def _open(self) -> S:
         settings = self._settings
         loop = asyncio.get_running_loop()
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=THREAD_PREFIX)
@@ -76,7 +88,7 @@ class Connecting:
             opening.add_done_callback(_close_unwanted)
             threads.shutdown(wait=False)
             raise
-        return Session(
+        return self._session_class(
             opened.wire,
             Bridge(loop, limit=settings.max_in_flight),
             threads,

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Hashable
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
 
 class Deadlines(Generic[T]):
-    """Sets of things that fall due together, a tick of `tick_s` seconds each; a thing is late by two ticks at most.
+    """Sets of things that fall due together, a tick of `tick_s` seconds each: never early, late by a tick or two.
 
     Adding and dropping are an operation on a set, nothing is left behind by what was dropped, and the loop is woken
     only while something waits.
@@ -24,7 +25,8 @@ class Deadlines(Generic[T]):
 
     def add(self, thing: T, timeout_s: float) -> set[T]:
         """The set that holds `thing` until it falls due; discard it there when it is done."""
-        tick = int((self._loop.time() + timeout_s) / self._tick_s) + 1
+        # Not the loop's own time: uvloop takes it once a turn, and a turn with a burst of sends is a long one.
+        tick = int((monotonic() + timeout_s) / self._tick_s) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = set()
@@ -48,12 +50,11 @@ class Deadlines(Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
         self._wakes_at = tick
-        self._timer = self._loop.call_at(tick * self._tick_s, self._on_tick)
+        self._timer = self._loop.call_later(tick * self._tick_s - monotonic(), self._on_tick)
 
     def _on_tick(self) -> None:
         self._timer = None
-        # A loop may run a timer a clock's resolution early: a bucket that was due to wake it is due.
-        now = max(int(self._loop.time() / self._tick_s), self._wakes_at)
+        now = int(monotonic() / self._tick_s)
         due = sorted(tick for tick in self._buckets if tick <= now)
         for tick in due:
             for thing in self._buckets.pop(tick):

@@ -252,7 +252,7 @@ class Session:
         page_size: int = _PAGE_SIZE,
         page_state: bytes | None = None,
     ) -> Result:
-        if text.split(None, 1)[:1] in (["USE"], ["use"]):
+        if text.lstrip()[:4].lower() == "use ":
             raise QueryError(
                 "USE would change the keyspace under every statement of the session",
                 where=shortened(text),

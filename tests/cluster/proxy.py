@@ -24,6 +24,7 @@ class Proxy:
         host, _, port = target.rpartition(":")
         self._target = host, int(port)
         self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         # On the node's own address: that is where a driver looks for a node that it has found.
@@ -37,6 +38,10 @@ class Proxy:
         for pump in self._pumps:
             pump.cancel()
         await asyncio.gather(*self._pumps, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     @property
     def connections(self) -> int:
@@ -50,11 +55,13 @@ class Proxy:
         return [f"{address}:{port}"]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             node_reader, node_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.close()
             return
+        self._writers.add(node_writer)
         doomed: set[int] = set()
         for pump in (self._requests(reader, node_writer, doomed), self._answers(node_reader, writer, doomed)):
             task = asyncio.create_task(pump)

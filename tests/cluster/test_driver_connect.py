@@ -1,6 +1,7 @@
 """Connecting: what is told when it does not work, and what is left behind when it is given up."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -91,25 +92,24 @@ async def test_one_good_host_among_bad_ones_is_enough(cassandra_hosts: list[str]
 
 
 async def test_a_host_that_takes_the_call_and_says_nothing_is_given_up_without_holding_up_the_loop() -> None:
-    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(60), "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
     begun = asyncio.get_running_loop().time()
-    async with Heartbeat() as heart:
-        with pytest.raises(UnavailableError, match=f"tried 127.0.0.1:{port}"):
-            await connect(f"127.0.0.1:{port}", connect_timeout=timedelta(seconds=0.7))
-    assert 0.5 < asyncio.get_running_loop().time() - begun < 5
-    assert max(heart.gaps_s) < 0.3
-    silent.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with Heartbeat() as heart:
+            with pytest.raises(UnavailableError, match=f"tried 127.0.0.1:{port}"):
+                await connect(f"127.0.0.1:{port}", connect_timeout=timedelta(seconds=1.2))
+    assert 1 < asyncio.get_running_loop().time() - begun < 8
+    assert max(heart.gaps_s) < 0.8
 
 
 async def test_preparing_on_a_slow_node_does_not_hold_up_the_loop(cassandra_hosts: list[str]) -> None:
     async with Proxy(cassandra_hosts[0]) as proxy, connect(proxy.hosts) as db:
-        proxy.hold_s = 0.5
+        proxy.hold_s = 1.0
         begun = asyncio.get_running_loop().time()
         async with Heartbeat() as heart:
             await db.prepare("SELECT key, release_version FROM system.local WHERE key = ?")
-        assert asyncio.get_running_loop().time() - begun > 0.45
-        assert max(heart.gaps_s) < 0.3
+        assert asyncio.get_running_loop().time() - begun > 0.95
+        assert max(heart.gaps_s) < 0.7
         proxy.hold_s = 0.0
 
 

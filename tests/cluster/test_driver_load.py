@@ -44,11 +44,11 @@ def test_ten_thousand_queries_at_once_neither_fail_nor_hold_up_the_loop(
     loops = asyncio.new_event_loop if kind == "asyncio" else uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loops) as runner:
         gaps_s = sorted(runner.run(through_everything(cassandra_hosts, numbers)))
-    # A pool without stream ids blocks for two seconds. The one long gap that is left is the `gather` above itself,
-    # which makes 10,000 tasks in one step; then a machine shared with a JVM is late by tens of milliseconds.
-    assert gaps_s[-1] < 0.5, gaps_s[-5:]
-    assert gaps_s[int(len(gaps_s) * 0.9)] < 0.1, gaps_s[-5:]
-    assert len(gaps_s) > 20
+    # A pool without stream ids blocks for two seconds. On a quiet machine the longest gap is the `gather` above, which
+    # makes 10,000 tasks in one step (about 0.1 s), and nine of ten are below 0.02 s; a busy one is given room.
+    assert gaps_s[-1] < 1, gaps_s[-5:]
+    assert gaps_s[int(len(gaps_s) * 0.9)] < 0.25, gaps_s[-5:]
+    assert len(gaps_s) > 10
 
 
 async def test_cancelled_tasks_disturb_no_others(
