@@ -4,134 +4,26 @@ import asyncio
 import logging
 import shutil
 import tempfile
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from cassorm.devnode import named
-from cassorm.devnode.archive import archive_for
-from cassorm.devnode.config import Place
-from cassorm.devnode.folders import require_posix
-from cassorm.devnode.isolation import PacketFilter
-from cassorm.devnode.jars import ensure_jars
-from cassorm.devnode.java import find_java
-from cassorm.devnode.launcher import GuardedLauncher, Launcher
-from cassorm.devnode.node import Kit, Node
-from cassorm.devnode.ports import addresses, is_free, reserve
+from cassorm.devnode.formation import drain, form, make_nodes, require_free_ports
+from cassorm.devnode.kit import Kit, prepare_kit
+from cassorm.devnode.launcher import GuardedLauncher
+from cassorm.devnode.node import PATIENCE, Node
+from cassorm.devnode.ports import addresses, reserve
 from cassorm.devnode.spec import Spec
 from cassorm.devnode.tls import ensure_certificate
 from cassorm.errors import DevNodeError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = timedelta(minutes=2)
-GOSSIP_S = 30.0
-LOOK_S = 0.05
 ATTEMPTS = 3  # somebody else may take a port between our look and Cassandra's bind
-
-
-async def prepare_kit(*, java: Path | None = None, mirror: str | None = None, show_progress: bool | None = None) -> Kit:
-    """What nodes are started with, fetched when it is not here; the event loop goes on meanwhile.
-
-    Raises:
-        DevNodeError: no Java 17, or a jar that cannot be fetched.
-    """
-    require_posix()
-    cancel = threading.Event()
-
-    def prepare() -> Kit:
-        runtime = find_java(wanted=java)
-        jars = ensure_jars(mirror=mirror, show_progress=show_progress, cancel=cancel)
-        return Kit(runtime, jars, archive_for(runtime, jars))
-
-    try:
-        return await asyncio.to_thread(prepare)
-    except asyncio.CancelledError:
-        cancel.set()
-        raise
-
-
-def make_nodes(
-    spec: Spec,
-    folder: Path,
-    ports: tuple[int, int],
-    kit: Kit | None,
-    launcher: Launcher,
-    *,
-    patience: timedelta = PATIENCE,
-) -> tuple[tuple[Node, ...], PacketFilter]:
-    """The nodes of a cluster in `folder`, none started, and the packet filter that they share."""
-    cql_port, storage_port = ports
-    packets = PacketFilter(storage_port)
-    places = [
-        Place(index, folder / f"node{index + 1}", cql_port, storage_port, folder / "tls") for index in range(spec.nodes)
-    ]
-    return tuple(Node(spec, place, kit, launcher, packets, patience=patience) for place in places), packets
-
-
-async def form(nodes: Sequence[Node]) -> None:
-    """Return when all nodes answer and know each other: the first starts, then the others together.
-
-    When one fails, those started here are killed.
-
-    Raises:
-        DevNodeError: a node did not start, or they did not find each other.
-    """
-    idle = [node for node in nodes if node.pid is None]
-    marks = {node: node.log_size for node in nodes}
-    try:
-        for group in (idle[:1], idle[1:]):
-            async with asyncio.TaskGroup() as tasks:
-                for node in group:
-                    tasks.create_task(node.start())
-        await _until_they_know_each_other(idle, marks)
-    except BaseException as error:
-        for node in idle:
-            await node.kill()
-        if isinstance(error, BaseExceptionGroup):
-            raise error.exceptions[0] from None
-        raise
-
-
-async def _until_they_know_each_other(started: Sequence[Node], marks: Mapping[Node, int]) -> None:
-    present = [node for node in marks if node.reachable]
-    pairs = {(one, other) for one in present for other in present if one in started or other in started}
-    deadline = time.monotonic() + GOSSIP_S
-    while pairs := {(one, other) for one, other in pairs if not one.knows(other, marks[one])}:
-        if time.monotonic() > deadline:
-            one, other = next(iter(pairs))
-            raise DevNodeError(
-                f"the nodes did not find each other within {GOSSIP_S:.0f} s: {one.address} does not see {other.address}",
-                where=str(one.log_path),
-                remedy="Look whether a firewall drops packets between loopback addresses",
-            )
-        await asyncio.sleep(LOOK_S)
-
-
-async def drain(nodes: Sequence[Node]) -> None:
-    """Return when all nodes have drained and ended."""
-    await asyncio.gather(*(node.stop() for node in nodes))
-
-
-def require_free_ports(nodes: Sequence[Node], name: str) -> None:
-    """Refuse to start nodes whose ports somebody else listens on.
-
-    Raises:
-        DevNodeError: names the address; a named cluster keeps its ports for life.
-    """
-    for node in nodes:
-        for port in (node.port, node.storage_port):
-            if node.pid is None and not is_free(node.address, port):
-                raise DevNodeError(
-                    f"another program listens on {node.address}:{port}, which belongs to the cluster",
-                    where=name,
-                    remedy=f"Stop that program, or remove the cluster with its data: cassorm node rm --name {name}",
-                )
 
 
 class DevCluster:
@@ -307,6 +199,22 @@ class DevCluster:
         self._opened.callback(packets.clear)
 
 
+class Options(TypedDict, total=False):
+    """The options of `DevCluster`, but for the number of nodes."""
+
+    name: str | None
+    profile: str
+    auth: bool
+    tls: bool
+    heap: str | None
+    settings: Mapping[str, Any] | None
+    jvm: Sequence[str]
+    java: Path | None
+    mirror: str | None
+    patience: timedelta
+    show_progress: bool | None
+
+
 class DevNode(DevCluster):
     """A cluster of one node, and that node: see `DevCluster` for the options.
 
@@ -315,7 +223,7 @@ class DevNode(DevCluster):
     ```
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: Unpack[Options]) -> None:
         super().__init__(1, **options)
 
     @property

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cassorm.devnode import named
-from cassorm.devnode.cluster import drain, form, make_nodes, prepare_kit, require_free_ports
+from cassorm.devnode.formation import drain, form, make_nodes, require_free_ports
+from cassorm.devnode.kit import Kit, prepare_kit
 from cassorm.devnode.launcher import DetachedLauncher
 from cassorm.devnode.named import Named
-from cassorm.devnode.node import Kit, Node
+from cassorm.devnode.node import Node
 from cassorm.devnode.spec import Spec
 
 

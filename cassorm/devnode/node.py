@@ -9,14 +9,12 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from cassorm.devnode.archive import Archive
 from cassorm.devnode.config import Place, command, write_files
 from cassorm.devnode.isolation import Cut, PacketFilter, group_of
-from cassorm.devnode.java import Java
+from cassorm.devnode.kit import Kit
 from cassorm.devnode.launcher import DetachedProcess, Launched, Launcher, Order
 from cassorm.devnode.processes import Identity, is_paused, resident_bytes
 from cassorm.devnode.spec import Spec
@@ -25,6 +23,7 @@ from cassorm.errors import DevNodeError
 logger = logging.getLogger(__name__)
 
 EXEC_JAVA = (sys.executable, "-I", "-S", str(Path(__file__).with_name("exec_java.py")))
+PATIENCE = timedelta(minutes=2)  # for one node, on a busy machine
 LOOK_S = 0.05
 TAIL_LINES = 25
 SPOKE = b"YamlConfigurationLoader"  # the logger of Cassandra's first line
@@ -34,15 +33,6 @@ PORT_TAKEN = (b"Address already in use", b"is in use by another process", b"Fail
 ROLE_S = 15.0
 LARGE_LOG = 10_000_000
 DRAIN_S = 30.0
-
-
-@dataclass(frozen=True)
-class Kit:
-    """What every node of a cluster is started with."""
-
-    java: Java
-    jars: tuple[Path, ...]
-    archive: Archive
 
 
 class Node:
@@ -123,12 +113,14 @@ class Node:
                 self._process = DetachedProcess(identity)
 
     async def start(self) -> None:
-        """Return when the node answers CQL; at once when it runs already.
+        """Return when the node answers CQL, soon when it runs already.
 
         Raises:
             DevNodeError: it ended before, or was not ready in time; the error shows the end of its log.
         """
-        if self.pid is not None:
+        if self._process is not None and self.pid is not None:
+            # It may be another command's, ended in the middle of a start.
+            await self._until_accepting(self._process)
             return
         if (kit := self._kit) is None:
             raise DevNodeError("was made without what a start needs", where=self._label, remedy="Start it as a cluster")
@@ -263,8 +255,16 @@ class Node:
 
     async def _until_ready(self, process: Launched) -> None:
         patience_s = self._patience.total_seconds()
-        if not await self._until_logged(process, READY, patience_s) or not await self._accepts():
+        if not await self._until_logged(process, READY, patience_s):
             raise self._failure(f"was not ready after {patience_s:.0f} s")
+        await self._until_accepting(process)
+
+    async def _until_accepting(self, process: Launched) -> None:
+        deadline = time.monotonic() + self._patience.total_seconds()
+        while not await self._accepts():
+            if process.exit_status() is not None or time.monotonic() > deadline:
+                raise self._failure(f"does not listen on {self.address}:{self.port}")
+            await asyncio.sleep(LOOK_S)
 
     async def _until_logged(self, process: Launched, words: bytes, patience_s: float) -> bool:
         """Whether the words came in time."""

@@ -25,7 +25,7 @@ _CASSANDRA_ENVIRONMENT = {
 
 def prepare_node() -> None:
     """Fetch what a development node needs; what goes wrong here is raised by `node`."""
-    from cassorm.devnode.cluster import prepare_kit  # noqa: PLC0415 - only runs that use a node pay for it
+    from cassorm.devnode.kit import prepare_kit  # noqa: PLC0415 - only runs that use a node pay for it
 
     def prepare() -> None:
         with contextlib.suppress(CassormError):
