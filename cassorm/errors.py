@@ -10,7 +10,8 @@ CassormError
 |  `- OutcomeUnknownError     SAME_IDS: sent and unanswered; it may still take effect
 |- SchemaError
 |  |- SchemaFileError         a schema file or dict: file, line, remedy
-|  `- SchemaDriftError        a live table of another shape: every difference
+|  |- SchemaDriftError        a live table of another shape: every difference
+|  `- MigrationError          a migration that failed, was changed, or is held by another deployer
 |- EventStoreError
 |  |- ConflictError           RELOAD: another writer was first
 |  |- StreamNotFoundError     no such stream
@@ -137,6 +138,20 @@ class SchemaDriftError(SchemaError):
         self.differences = tuple(differences)
         listed = "; ".join(self.differences)
         super().__init__(f"exists with another shape: {listed}", where=table, remedy=remedy)
+
+
+class MigrationError(SchemaError):
+    """Migrations cannot go on: `file` is the one that it is about, `statement` its statement, counted from 1.
+
+    Both are None where the lock is what stands in the way.
+    """
+
+    def __init__(
+        self, problem: str, *, where: str, remedy: str, file: str | None = None, statement: int | None = None
+    ) -> None:
+        self.file = file
+        self.statement = statement
+        super().__init__(problem, where=where, remedy=remedy)
 
 
 class EventStoreError(CassormError):

@@ -9,6 +9,7 @@ from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_ses
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
 from cassorm.driver.settings import Settings
 from cassorm.schema.changes import Change, Effect
+from cassorm.schema.history import TABLE
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.load import load_all
 from cassorm.schema.plan import compare_live
@@ -18,6 +19,8 @@ Extra = Annotated[bool, typer.Option(help="Report columns, indexes and views tha
 Whole = Annotated[
     bool, typer.Option("--whole", help="The files declare the whole keyspace: report other tables and types.")
 ]
+# The toolkit's own tables are nobody's surplus.
+BOOKKEEPING = (TABLE,)
 _EFFECTS: tuple[Effect, ...] = ("safe", "loses data", "impossible")
 
 
@@ -78,7 +81,9 @@ def _found(
 
 async def _compare(settings: Settings, schema: Schema, *, options: bool, extra: bool, whole: bool) -> list[Change]:
     async with open_session(settings) as session:
-        return await compare_live(session, schema, options=options, extra=extra or whole, whole=whole)
+        return await compare_live(
+            session, schema, options=options, extra=extra or whole, whole=whole, ignore=BOOKKEEPING
+        )
 
 
 def _difference(change: Change) -> dict[str, object]:
@@ -105,16 +110,20 @@ def _planned(found: Sequence[Change]) -> str:
     for effect in _EFFECTS:
         some = [change for change in found if change.effect == effect]
         if some:
-            parts.append("\n".join([f"-- {effect}", *(_statements(change) for change in some)]))
-    # One offer for each table, however many differences it has.
-    tables = {change.where: change.table for change in found if change.table is not None}
-    parts += [_copy_offer(table.keyspace or "", table.name) for table in tables.values()]
-    return "\n\n".join(parts)
+            parts.append("\n".join([f"-- {effect}", *(statements(change) for change in some)]))
+    return "\n\n".join([*parts, *copy_offers(found)])
 
 
-def _statements(change: Change) -> str:
+def statements(change: Change) -> str:
+    """The change as a comment, and its statements."""
     head = f"-- {change.where}: {change.difference.text}{f' ({change.note})' if change.note else ''}"
     return "\n".join([head, *(f"{step.text};" for step in change.steps)])
+
+
+def copy_offers(found: Sequence[Change]) -> list[str]:
+    """How to copy each table that cannot be altered: one comment for a table, however many differences it has."""
+    tables = dict.fromkeys(change.where for change in found if change.needs_copy)
+    return [_copy_offer(*where.split(".")) for where in tables]
 
 
 def _copy_offer(keyspace: str, table: str) -> str:

@@ -19,6 +19,7 @@ from cassorm.errors import (
     ClusterError,
     ConfigurationError,
     DevNodeError,
+    MigrationError,
     QueryError,
     SchemaDriftError,
     SchemaError,
@@ -35,7 +36,7 @@ def exit_code(error: CassormError) -> int:
     """The exit code that tells a script what kind of error it was."""
     if isinstance(error, ClusterError | DevNodeError):
         return UNREACHABLE
-    if isinstance(error, SchemaDriftError):
+    if isinstance(error, SchemaDriftError | MigrationError):
         return NEGATIVE
     if isinstance(error, ConfigurationError | QueryError | SchemaError):
         return USAGE

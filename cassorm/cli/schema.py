@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cassorm.cli import changes
+from cassorm.cli import changes, migrate
 from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
 from cassorm.cql.dialect import Dialect, for_engine
@@ -39,6 +39,7 @@ class Format(StrEnum):
 
 app.command()(changes.diff)
 app.command()(changes.plan)
+app.command()(migrate.migrate)
 
 
 @app.command()

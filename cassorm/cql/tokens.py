@@ -27,11 +27,12 @@ _OPENED = {"'": "string", '"': "quoted name"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token: its kind, its text as written, and its line, counted from 1."""
+    """One token: its kind, its text as written, its line, counted from 1, and the offset of its first character."""
 
     kind: Kind
     text: str
     line: int
+    start: int = 0
 
     @property
     def value(self) -> str:
@@ -59,7 +60,7 @@ def tokens(text: str) -> Iterator[Token]:
         if kind == "symbol":
             _check_closed(found, text[match.start() : match.start() + 2], line)
         if kind:
-            yield Token(kind, found, line)
+            yield Token(kind, found, line, match.start())
         line += found.count("\n")
 
 

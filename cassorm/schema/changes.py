@@ -1,7 +1,7 @@
 """What it would take to turn a live schema into the wanted one: each difference, its statements, and what they cost."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cassorm.cql.dialect import Dialect
@@ -37,12 +37,16 @@ class Change:
     effect: Effect
     steps: tuple[Step, ...] = ()
     note: str = ""
-    table: Table | None = None
 
     @property
     def creates(self) -> bool:
         """Whether it is the creation of something that is not there, and of no column."""
         return self.difference.kind in _CREATED and self.effect == "safe"
+
+    @property
+    def needs_copy(self) -> bool:
+        """Whether it takes a new table and a copy of the rows."""
+        return self.note == _COPY
 
 
 _CREATED = ("missing keyspace", "missing type", "missing table", "missing index", "missing view")
@@ -65,11 +69,13 @@ def changes(
     extra: bool = False,
     whole: bool = False,
     ignore: Collection[str] = (),
+    unnamed: str | None = None,
 ) -> Iterator[Change]:
     """Every change from `live` to `wanted`, in an order in which they can be made; both name their keyspaces.
 
     `options` compares the options that `wanted` sets, `extra` reports what the live tables have besides, `whole` also
-    the tables and types that `wanted` does not name, less those of the names in `ignore`.
+    the tables and types that `wanted` does not name, less those of the names in `ignore`. The statements leave out the
+    keyspace `unnamed`: they are to be run in it.
 
     Raises:
         SchemaError: the engine lacks something, or a type is not declared.
@@ -80,14 +86,17 @@ def changes(
         yield from _keyspace(name, declared, stands, place)
         types = {kind.name: kind for kind in live.types if kind.keyspace == name}
         tables = {table.name: table for table in live.tables if table.keyspace == name}
-        mine = [kind for kind in wanted.types if kind.keyspace == name]
+        written = None if name == unnamed else name
+        mine = [replace(kind, keyspace=written) for kind in wanted.types if kind.keyspace == name]
         for kind in mine:
-            yield from _type(kind, types.get(kind.name), extra=extra)
+            yield from _type(f"type {name}.{kind.name}", kind, types.get(kind.name), extra=extra)
         known = types | {kind.name: kind for kind in mine}
         named = [table for table in wanted.tables if table.keyspace == name]
         for table in named:
             check_user_types(table.columns, known, table.where)
-            yield from _table(table, tables.get(table.name), place.dialect, options=options, extra=extra)
+            written_as = replace(table, keyspace=written)
+            where = f"{name}.{table.name}"
+            yield from _table(where, written_as, tables.get(table.name), place.dialect, options=options, extra=extra)
         if whole:
             yield from _unnamed(tables.values(), {*(table.name for table in named), *ignore})
             yield from _unnamed(types.values(), {kind.name for kind in mine})
@@ -136,8 +145,7 @@ def _copies(keyspace: Keyspace, datacenter: str) -> Mapping[str, int | str]:
     return {datacenter: keyspace.replication} if isinstance(keyspace.replication, int) else keyspace.replication
 
 
-def _type(wanted: UserType, live: UserType | None, *, extra: bool) -> Iterator[Change]:
-    where = f"type {wanted.keyspace}.{wanted.name}"
+def _type(where: str, wanted: UserType, live: UserType | None, *, extra: bool) -> Iterator[Change]:
     if live is None:
         shown = ", ".join(f"{column.name} {column.type}" for column in wanted.fields)
         found = Difference("missing type", f"missing type {wanted.name}", shown)
@@ -155,8 +163,9 @@ def _type(wanted: UserType, live: UserType | None, *, extra: bool) -> Iterator[C
             yield Change(where, found, "impossible", note="make a new type, and a new column or table that uses it")
 
 
-def _table(wanted: Table, live: Table | None, dialect: Dialect, *, options: bool, extra: bool) -> Iterator[Change]:
-    where = f"{wanted.keyspace}.{wanted.name}"
+def _table(
+    where: str, wanted: Table, live: Table | None, dialect: Dialect, *, options: bool, extra: bool
+) -> Iterator[Change]:
     if live is None:
         names = [wanted.name, *(index.name for index in wanted.indexes), *(view.name for view in wanted.views)]
         steps = tuple(map(Step, ddl.table_statements(wanted, dialect), names))
@@ -190,7 +199,7 @@ def _part(where: str, found: Difference, wanted: Table, live: Table, dialect: Di
         case "extra column", _, Column() as column if column.name not in live.key:
             text = ddl.drop_column(wanted, column)
             return made(text, wanted.name, "its values are gone at once, in every row", effect="loses data")
-    return Change(where, found, "impossible", note=_COPY, table=wanted)
+    return Change(where, found, "impossible", note=_COPY)
 
 
 def _created(table: Table, part: Index | View, dialect: Dialect) -> Step:

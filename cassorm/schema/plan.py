@@ -65,6 +65,7 @@ async def compare_live(
     extra: bool = False,
     whole: bool = False,
     ignore: Collection[str] = (),
+    unnamed: str | None = None,
 ) -> list[Change]:
     """Every change from what the live cluster holds to `schema`; see `changes`. Nothing is changed.
 
@@ -81,7 +82,8 @@ async def compare_live(
         tuple(keyspace for part in parts for keyspace in part.keyspaces),
     )
     place = Site(session.dialect, session.datacenter)
-    return list(changes(schema, live, place, options=options, extra=extra, whole=whole, ignore=ignore))
+    found = changes(schema, live, place, options=options, extra=extra, whole=whole, ignore=ignore, unnamed=unnamed)
+    return list(found)
 
 
 async def _live(session: Session, keyspace: str, names: Collection[str] | None) -> Schema:

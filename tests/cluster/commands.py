@@ -1,18 +1,30 @@
-"""The `cassorm schema` command as a process."""
+"""The `cassorm schema` command, in this process or in one of its own."""
 
 import asyncio
+import contextlib
+import io
 import sys
+
+from cassorm.cli.app import main
 
 
 async def cassorm(*arguments: str, hosts: list[str]) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command."""
-    process = await start(*arguments, hosts=hosts)
-    out, err = await process.communicate()
-    return process.returncode or 0, out.decode(), err.decode()
+    """Exit code, stdout and stderr of the command; on a thread, since it has an event loop of its own."""
+    return await asyncio.to_thread(_run, ["schema", *arguments, "--hosts", ",".join(hosts)])
+
+
+def _run(arguments: list[str]) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as left:
+            code = int(str(left.code or 0))
+    return code, out.getvalue(), err.getvalue()
 
 
 async def start(*arguments: str, hosts: list[str]) -> asyncio.subprocess.Process:
-    """The command, running."""
+    """The command as a process that runs."""
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "cassorm", "schema", *arguments, "--hosts", ",".join(hosts), stdout=pipe, stderr=pipe

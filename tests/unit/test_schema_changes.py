@@ -111,7 +111,7 @@ def test_what_no_statement_can_change_needs_a_new_table(kind: str) -> None:
     wanted, detail = IMPOSSIBLE[kind]
     change = one(wanted)
     assert (change.difference.kind, change.difference.detail) == (kind, detail)
-    assert (change.effect, change.steps, change.table) == ("impossible", (), wanted)
+    assert (change.effect, change.steps, change.needs_copy) == ("impossible", (), True)
     assert change.note == "needs a new table and a copy of the rows"
 
 
@@ -173,3 +173,15 @@ def test_an_engine_without_the_option_refuses_before_anything_is_sent() -> None:
     wanted = Schema((orders(options={"read_repair": "NONE"}),))
     with pytest.raises(SchemaError, match=r"ScyllaDB 2025\.4 has no option 'read_repair'"):
         list(changes(wanted, LIVE, scylla))
+
+
+def test_statements_for_one_keyspace_leave_its_name_out() -> None:
+    wanted = Schema((orders(columns=(*ORDERS.columns, Column("n", "int"))),), (ADDRESS,))
+    (change,) = found(wanted, unnamed="shop")
+    assert (change.where, statements(change)) == ("shop.orders", ["ALTER TABLE orders ADD n int"])
+    created = [
+        text
+        for change in found(wanted, Schema(keyspaces=LIVE.keyspaces), unnamed="shop")
+        for text in statements(change)
+    ]
+    assert "shop." not in "".join(created)
