@@ -17,6 +17,7 @@ from cassorm.errors import ConfigurationError, EventStoreError
 from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
 from cassorm.events.event import Event, Recorded
+from cassorm.events.examination import log_findings
 from cassorm.events.intent import (
     MAX_APPEND_BYTES,
     MAX_EVENT_BYTES,
@@ -121,7 +122,10 @@ class CassandraEventStore(EventStore):
         return self._settings
 
     async def initialize(self) -> None:
-        """Create keyspace, tables and settings where they are missing; check them where they are there."""
+        """Create keyspace, tables and settings where they are missing; check them where they are there.
+
+        What the cluster's live settings mean for the data is logged as warnings; `cassorm doctor` tells more.
+        """
         store = await existing_settings(self._session, self.keyspace, self.tables)
         if store is None:
             store = wanted_settings(self._local)
@@ -131,6 +135,7 @@ class CassandraEventStore(EventStore):
         # All tables at once: when one has another shape, none is created and no settings are written.
         await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type))
         self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
+        await log_findings(self._session, self.keyspace)
 
     async def close(self) -> None:
         """Wait until every append that was sent has come to its end; later appends are refused."""

@@ -171,6 +171,14 @@ class TestTables:
         with pytest.raises(QueryError):
             CassandraEventStore(cassorm_session, keyspace="k", tables=TableNames(events=name))
 
+    async def test_a_setting_that_can_lose_data_is_warned_of(
+        self, cassorm_session: Session, cassorm_keyspace: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        live = await cassorm_session.execute("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'")
+        async with CassandraEventStore(cassorm_session, keyspace=cassorm_keyspace):
+            warned = [record for record in caplog.records if "commitlog_sync is periodic" in record.getMessage()]
+        assert len(warned) == (live.one() == ("periodic",))
+
     async def test_using_a_store_before_it_is_initialised_says_so(self, cassorm_session: Session) -> None:
         with pytest.raises(EventStoreError, match="is not initialised"):
             await CassandraEventStore(cassorm_session, keyspace="k").append(uuid4(), counted(1))
