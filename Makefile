@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 DATA := examples/ecommerce/data/online-retail-2010-12.csv.gz
 # What pytest is to do otherwise: make test PYTEST_ARGS="-m 'not cluster'"
 PYTEST_ARGS ?=
