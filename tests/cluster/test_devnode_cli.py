@@ -99,7 +99,6 @@ def test_a_named_node_keeps_its_data_and_address_until_it_is_removed() -> None:
         assert status["pid"] == started["nodes"][0]["pid"]
         assert status["resident_bytes"] < 500_000_000
         assert "Startup complete" in cassorm("node", "logs", "--name", NAME)
-        cassorm("node", "start", "--name", NAME, "--nodes", "3", code=2)
         with pytest.raises(DevNodeError, match="runs already"):
             asyncio.run(write_in_a_program())
         assert identify(status["pid"])
@@ -109,4 +108,3 @@ def test_a_named_node_keeps_its_data_and_address_until_it_is_removed() -> None:
     finally:
         cassorm("node", "rm", "--name", NAME)
     assert not Path(started["folder"]).exists()
-    cassorm("node", "status", "--name", NAME, code=2)
