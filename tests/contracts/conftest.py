@@ -1,6 +1,7 @@
 """The stores that the contract suites run over.
 
-One keyspace serves the whole run; tests keep apart by using streams of their own.
+One keyspace serves the whole run; tests keep apart by using streams of their own. ScyllaDB takes part when
+CASSORM_SCYLLA_HOSTS names a cluster of it.
 """
 
 import os
@@ -13,7 +14,7 @@ import pytest_asyncio
 
 from cassorm import CassandraEventStore, EventStore, MemoryEventStore, Session, connect
 
-_SCYLLA = "CASSORM_SCYLLA_HOSTS"
+SCYLLA_HOSTS = os.environ.get("CASSORM_SCYLLA_HOSTS")
 
 
 @pytest.fixture
@@ -29,20 +30,16 @@ async def cassandra_store(cassorm_session: Session) -> AsyncIterator[EventStore]
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def scylla_store() -> AsyncIterator[EventStore]:
-    hosts = os.environ.get(_SCYLLA)
-    if not hosts:
-        pytest.skip(f"{_SCYLLA} names no ScyllaDB cluster")
-    async with connect(hosts) as session, _store_on(session) as store:
+    async with connect(SCYLLA_HOSTS) as session, _store_on(session) as store:
         yield store
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        pytest.param("cassandra", marks=pytest.mark.cluster),
-        pytest.param("scylla", marks=pytest.mark.cluster),
-    ]
-)
+_STORES = ["memory", pytest.param("cassandra", marks=pytest.mark.cluster)]
+if SCYLLA_HOSTS:
+    _STORES.append(pytest.param("scylla", marks=pytest.mark.cluster))
+
+
+@pytest.fixture(params=_STORES)
 def store(request: pytest.FixtureRequest) -> EventStore:
     """Each store in turn; only the one asked for is opened."""
     chosen: EventStore = request.getfixturevalue(f"{request.param}_store")
