@@ -51,6 +51,7 @@ class LocalReplicasFirst(TokenAwarePolicy):  # type: ignore[misc]
 
     def __init__(self, datacenter: str | None) -> None:
         self._local = DCAwareRoundRobinPolicy(datacenter or "")
+        self._up: set[Any] = set()
         super().__init__(self._local)
 
     @property
@@ -60,6 +61,32 @@ class LocalReplicasFirst(TokenAwarePolicy):  # type: ignore[misc]
 
     def make_query_plan(self, working_keyspace: str | None = None, query: Any = None) -> Iterator[Any]:
         """The nodes to try, in their order."""
-        plan = list(self._local.make_query_plan(working_keyspace, query))
         # With one node there is nothing to choose: the search for replicas costs more than all else here.
-        return iter(plan) if len(plan) < 2 else super().make_query_plan(working_keyspace, query)
+        if len(self._up) < 2:
+            return iter(self._local.make_query_plan(working_keyspace, query))
+        return iter(super().make_query_plan(working_keyspace, query))
+
+    def populate(self, cluster: Any, hosts: Any) -> None:
+        """Begin with `hosts`."""
+        self._up.update(hosts)
+        super().populate(cluster, hosts)
+
+    def on_up(self, host: Any) -> None:
+        """A node is up."""
+        self._up.add(host)
+        super().on_up(host)
+
+    def on_down(self, host: Any) -> None:
+        """A node is down."""
+        self._up.discard(host)
+        super().on_down(host)
+
+    def on_add(self, host: Any) -> None:
+        """A node is new."""
+        self._up.add(host)
+        super().on_add(host)
+
+    def on_remove(self, host: Any) -> None:
+        """A node has gone."""
+        self._up.discard(host)
+        super().on_remove(host)

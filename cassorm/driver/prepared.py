@@ -20,6 +20,7 @@ UNSET: Final = _Unset.UNSET
 """As a parameter: leave the column as it is. None writes NULL, which is a deletion."""
 
 Key = tuple[str, tuple[str, ...]]
+_ORDINARY = (tuple, list)
 
 
 class Prepared:
@@ -62,6 +63,12 @@ class Prepared:
             QueryError: too few or too many, or one that does not fit its column; nothing was sent.
         """
         encoders = self._encoders
+        if type(params) not in _ORDINARY and (not isinstance(params, Sequence) or isinstance(params, str | bytes)):
+            raise QueryError(
+                f"takes its parameters in a tuple or list, got {shortened(repr(params))}",
+                where=shortened(self.text),
+                remedy="Give one value for each `?`, in their order",
+            )
         if len(params) != len(encoders):
             raise QueryError(
                 f"takes {len(encoders)} parameters ({', '.join(self.columns)}), got {len(params)}",
@@ -121,11 +128,6 @@ class PreparedCache:
             coming.add_done_callback(_retrieve)
         # Shielded: one caller's cancellation must not fail the others, nor waste what is under way.
         return await asyncio.shield(coming)
-
-    def close(self) -> None:
-        """Give up what is being prepared."""
-        for coming in self._coming.values():
-            coming.cancel()
 
     async def _fetch(self, key: Key) -> Prepared:
         try:

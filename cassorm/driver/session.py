@@ -91,8 +91,8 @@ class Session:
         """The first page of what `statement` returns, or the page that `page_state` stands for.
 
         Text with parameters is prepared; text without is sent as it is. A page has 5000 rows unless `page_size` says
-        otherwise. `timeout` counts from sending: waiting for
-        a turn is not part of it. `idempotent` is whether it may run twice; unless given, that is said of reads.
+        otherwise. `timeout` counts from sending: waiting for a turn is not part of it. `idempotent` tells whether the
+        statement may run twice; unless given, reads may.
 
         Raises:
             OutcomeUnknownError: a conditional statement was sent and not answered; read back what stands.
@@ -116,6 +116,12 @@ class Session:
                         page_state=page_state,
                     )
                 statement = await self.prepare(statement)
+            else:
+                raise QueryError(
+                    f"{shortened(repr(statement))} is no statement",
+                    where="execute",
+                    remedy="Give CQL text, a Statement, or what `prepare` returned",
+                )
         make = partial(
             self._wire.bind,
             statement,
@@ -229,15 +235,17 @@ class Session:
 
     async def close(self, *, grace: timedelta = _CLOSE_GRACE) -> None:
         """Wait up to `grace` for requests under way, fail the rest, and close every connection."""
+        self._check_loop()
         if self._closing is None:
             self._closing = self._loop.create_task(self._close(grace.total_seconds()))
         await asyncio.shield(self._closing)
 
     async def _close(self, grace_s: float) -> None:
-        self._prepared.close()
         await self._bridge.close(grace_s)
-        await self._in_thread(self._wire.shutdown)
-        self._threads.shutdown(wait=False)
+        try:
+            await self._in_thread(self._wire.shutdown)
+        finally:
+            self._threads.shutdown(wait=False)
 
     # -- the way of every statement ------------------------------------------------------------------------------
 
@@ -323,14 +331,17 @@ class Session:
         return await self._loop.run_in_executor(self._threads, partial(call, *args))
 
     def _check_usable(self) -> None:
+        self._check_loop()
+        if self._closing is not None:
+            raise QueryError("the session is closed", where="session", remedy="Connect again")
+
+    def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise QueryError(
                 "used on another event loop than the one it was made on",
                 where="session",
                 remedy="Call `connect` on each loop: a session is not shared between threads",
             )
-        if self._closing is not None:
-            raise QueryError("the session is closed", where="session", remedy="Connect again")
 
 
 def _repeatable(idempotent: bool, text: str, *, once: bool) -> bool:

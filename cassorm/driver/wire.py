@@ -5,6 +5,7 @@ the decoder gets our `Layout`, and its control connection, for the engine's opti
 """
 
 from collections.abc import Sequence
+from time import monotonic, sleep
 from typing import Any
 
 from cassandra import DriverException
@@ -24,6 +25,8 @@ from cassorm.errors import CassormError, ClusterError, QueryError
 
 PROFILE = "cassorm"
 """The name of the driver's execution profile for what we send."""
+
+_AGAIN_S = 0.2
 
 _BATCH_KINDS = {"logged": BatchType.LOGGED, "unlogged": BatchType.UNLOGGED, "counter": BatchType.COUNTER}
 
@@ -189,10 +192,14 @@ class Wire:
         asked = (
             self._session if hasattr(self._session, "wait_for_schema_agreement") else self._cluster.control_connection
         )
-        try:
-            return bool(asked.wait_for_schema_agreement(wait_time=timeout_s))
-        except (DriverException, ConnectionException, NoHostAvailable, OSError):
-            return False
+        deadline = monotonic() + timeout_s
+        while (left_s := deadline - monotonic()) > 0:
+            try:
+                return bool(asked.wait_for_schema_agreement(wait_time=left_s))
+            except (DriverException, ConnectionException, NoHostAvailable, OSError, AttributeError):
+                # The connection was lost; until there is another the driver stumbles over having none.
+                sleep(_AGAIN_S)
+        return False
 
     def options(self) -> dict[str, list[str]]:
         """What the SUPPORTED frame of the control connection's node says."""

@@ -220,6 +220,8 @@ async def test_what_is_wrong_with_a_call_is_told_before_anything_is_sent(cassorm
     naive = datetime(2026, 1, 1)  # noqa: DTZ001 - the mistake
     with pytest.raises(QueryError, match="takes 3 parameters"):
         await db.execute(insert, (1, 2))
+    with pytest.raises(QueryError, match="None is no statement"):
+        await db.execute(None)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match=r"'two' .* is no int"):
         await db.execute(insert, (1, "two", None))
     with pytest.raises(QueryError, match="tzinfo=UTC"):

@@ -39,6 +39,16 @@ def test_a_wrong_number_of_parameters_is_refused_with_the_names(params: tuple[in
         _prepared().encode(params)
 
 
+@pytest.mark.parametrize(
+    "params",
+    ["ab", b"ab", {"a": 1, "b": 2}, {1, 2}, (n for n in (1, 2))],
+    ids=["str", "bytes", "dict", "set", "generator"],
+)
+def test_parameters_without_an_order_of_their_own_are_refused(params: object) -> None:
+    with pytest.raises(QueryError, match="takes its parameters in a tuple or list"):
+        _prepared().encode(params)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("value", ["x", 1.5, 2**31])
 def test_a_value_that_does_not_fit_is_named_with_its_column(value: object) -> None:
     with pytest.raises(QueryError, match=r"parameter b of INSERT INTO t") as raised:
