@@ -3,6 +3,8 @@
 import os
 from uuid import UUID
 
+from cassorm.cql.uuids import uuid_of_digest
+
 _AT_ONCE = 256
 
 _drawn: list[UUID] = []
@@ -20,4 +22,4 @@ def new_id() -> UUID:
             return _drawn.pop()
         except IndexError:
             data = os.urandom(16 * _AT_ONCE)
-            _drawn.extend([UUID(bytes=data[at : at + 16], version=4) for at in range(0, len(data), 16)])
+            _drawn.extend([uuid_of_digest(data[at : at + 16], 4) for at in range(0, len(data), 16)])

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from hashlib import sha1
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
+from cassorm.cql.uuids import uuid_of_digest
 from cassorm.errors import QueryError
 from cassorm.events import payload
 from cassorm.events.event import Event
@@ -150,7 +152,7 @@ def plan(
         CatalogError: an event that would not come back equal.
     """
     check_stream(stream, id_type)
-    if isinstance(events, Event | str | bytes) or not isinstance(events, Sequence):
+    if not isinstance(events, list | tuple) and (isinstance(events, str | bytes) or not isinstance(events, Sequence)):
         raise QueryError(f"{events!r} is no sequence of events", where="append", remedy="Pass a list of events")
     if not events:
         raise QueryError(
@@ -185,7 +187,8 @@ def plan(
 
 def event_id_of(append_id: UUID, index: int) -> UUID:
     """Return the id of one of an append's events, counted from 0: the same whenever that append is sent."""
-    return uuid5(append_id, str(index))
+    # `uuid5`, at half its price: an append of many events needs many.
+    return uuid_of_digest(sha1(append_id.bytes + str(index).encode(), usedforsecurity=False).digest()[:16], 5)
 
 
 def _encode(event: Event, event_id: UUID, metadata: str | None, now: datetime, limits: Limits) -> Encoded:

@@ -1,9 +1,12 @@
 """Random ids, drawn many at a time."""
 
 import threading
-from uuid import UUID
+from uuid import UUID, uuid5
+
+import pytest
 
 from cassorm.events.ids import new_id
+from cassorm.events.intent import event_id_of
 
 THREADS, EACH = 6, 20_000
 
@@ -23,3 +26,9 @@ def test_threads_that_draw_at_once_never_get_the_same_id() -> None:
     for thread in threads:
         thread.join()
     assert len({one for ids in drawn for one in ids}) == THREADS * EACH
+
+
+@pytest.mark.parametrize("index", [0, 1, 31, 999, 100_000])
+def test_an_events_id_is_the_name_based_uuid_of_its_place_in_the_append(index: int) -> None:
+    append_id = new_id()
+    assert event_id_of(append_id, index) == uuid5(append_id, str(index))
