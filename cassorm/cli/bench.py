@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -94,6 +95,8 @@ def bench(
     if warmup is not None:
         found = found.model_copy(update={"warmup_seconds": warmup})
     asked = Asked(hosts, local, found, replication)
+    # What a store says of the cluster at its start is for `cassorm doctor`: here it would stand between the figures.
+    logging.getLogger("cassorm.events").setLevel(logging.ERROR)
     report = run(_compare(what, asked) if what in COMPARED else _streams(what, asked), loop_factory=_loop_factory())
     values = as_json_data(report)
     if results is not None:

@@ -1,0 +1,113 @@
+"""Writes the figures of benchmarks/results/*.json into docs/reference/performance.md: `python -m benchmarks.tables`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "reference" / "performance.md"
+BEGIN, END = "<!-- figures: python -m benchmarks.tables -->", "<!-- end of figures -->"
+ORDER = ("write", "read", "append", "replay", "load")
+
+
+def main() -> None:
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results()), encoding="utf-8")
+    print(PAGE.relative_to(ROOT))
+
+
+def results() -> list[dict[str, Any]]:
+    """The results that are published, in the order of the page."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
+    void = [f"{name}.json: {values['void']}" for name, values in found.items() if values["void"]]
+    if void:
+        raise SystemExit("void results are not published: " + "; ".join(void))
+    return [found[name] for name in ORDER if name in found]
+
+
+def page(text: str, figures: list[dict[str, Any]]) -> str:
+    """The page with these figures in the place of those that it has."""
+    head, tail = text.split(BEGIN, maxsplit=1)[0], text.split(END)[1]
+    return "\n\n".join([head + BEGIN, *map(section, figures), END + tail])
+
+
+def section(values: dict[str, Any]) -> str:
+    what, command = values["benchmark"], f"cassorm bench {values['benchmark']} --local"
+    body = {"replay": replay, "load": load}.get(what, compared)(values)
+    return f"### {what}\n\n`{command}`; {place(values)}.\n\n{body}"
+
+
+def place(values: dict[str, Any]) -> str:
+    machine, engine, versions = values["machine"], values["engine"], values["versions"]
+    driver = next(f"{name} {versions[name]}" for name in ("cassandra-driver", "scylla-driver") if name in versions)
+    shared = " on the same cores" if engine["local"] else ""
+    return (
+        f"{engine['name'].capitalize()} {engine['version']}{shared}, {machine['cores']} cores ({machine['cpu']}), "
+        f"Python {versions['python']}, {driver}, {values['started'][:10]}"
+    )
+
+
+def compared(values: dict[str, Any]) -> str:
+    rows = ["case | side | in flight | per s | p50 ms | p95 ms | p99 ms | CPU s/1,000", "--- | " * 7 + "---"]
+    for case in values["cases"]:
+        for side, figures in case["sides"].items():
+            delays = figures["latency"]
+            rows.append(
+                f"{case['name']} | {side} | {figures['concurrency']} | {figures['per_s']:,.0f} | "
+                f"{delays['p50_ms']:.1f} | {delays['p95_ms']:.1f} | {delays['p99_ms']:.1f} | "
+                f"{figures['cpu_s_per_1000']:.3f}"
+            )
+        rows.append(f"{case['name']} | **ratio** | | **{case['ratio']:.2f}** | | | | {case['cpu_ratio']:.2f}")
+    many = [
+        f"{name}: {ratio:.1f} times the events a second of single appends."
+        for name, ratio in values["many_events"].items()
+    ]
+    honesty = values["honesty"]
+    counted = "; ".join(f"{row['counted']:,} rows of {row['table']}" for row in values["verified"])
+    return "\n\n".join(
+        [
+            table(rows),
+            *many,
+            f"Baseline: {honesty['ratio']:.2f} of its yardstick. Counted afterwards: {counted}, none missing.",
+        ]
+    )
+
+
+def replay(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = ["replay of " + f"{figures['events']:,} events | events/s", "--- | ---"]
+    for name, what in (
+        ("decoded", "JSON to typed events, folded"),
+        ("memory", "`AggregateRepository.get` from the store in memory"),
+        ("node", "`AggregateRepository.get` from the node"),
+    ):
+        rows.append(f"{what} | {figures[name]['per_s']:,.0f}")
+    resident = figures["resident"]
+    return (
+        f"{table(rows)}\n\nResident memory: {resident['after_tenth_bytes'] / 1e6:.0f} MB behind a tenth of the events, "
+        f"at most {resident['peak_bytes'] / 1e6:.0f} MB during all of them."
+    )
+
+
+def load(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = ["load of | p50 ms | p95 ms | p99 ms", "--- | --- | --- | ---"]
+    for name, what in (
+        ("short", f"{figures['short_stream']:,} events, a recent snapshot"),
+        ("long", f"{figures['long_stream']:,} events, a recent snapshot"),
+        ("short_without_snapshot", f"{figures['short_stream'] - 5:,} events, no snapshot"),
+    ):
+        delays = figures[name]
+        rows.append(f"{what} | {delays['p50_ms']:.2f} | {delays['p95_ms']:.2f} | {delays['p99_ms']:.2f}")
+    return (
+        f"{table(rows)}\n\nLong over short: **{figures['ratio']:.2f}**. "
+        f"Filled with {figures['fill_per_s']:,.0f} events/s, in appends of 1,000."
+    )
+
+
+def table(rows: list[str]) -> str:
+    return "\n".join(f"| {row} |" for row in rows)
+
+
+if __name__ == "__main__":
+    main()
