@@ -12,6 +12,10 @@ CassormError
 |  |- SchemaFileError         a schema file or dict: file, line, remedy
 |  |- SchemaDriftError        a live table of another shape: every difference
 |  `- MigrationError          a migration that failed, was changed, or is held by another deployer
+|- ModelError                 a model class that is declared wrongly
+|- RowError                   a stored row that does not fit its model
+|  `- RowCountError           one row was asked for; there was none, or more
+|- StaleRowError              RELOAD: the row has changed since it was read
 |- EventStoreError
 |  |- ConflictError           RELOAD: another writer was first
 |  |- StreamNotFoundError     no such stream
@@ -26,7 +30,7 @@ Every error says what was wrong, where, and what to do next; it carries the same
 `retry` whether the same call may be made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -152,6 +156,47 @@ class MigrationError(SchemaError):
         self.file = file
         self.statement = statement
         super().__init__(problem, where=where, remedy=remedy)
+
+
+class ModelError(CassormError):
+    """A model class, or a field of it, that is declared wrongly: change the class."""
+
+
+class RowError(CassormError):
+    """A stored row does not fit its model; `key` are the row's key columns by name."""
+
+    def __init__(
+        self, problem: str, *, where: str | None = None, remedy: str | None = None, key: Mapping[str, Any] | None = None
+    ) -> None:
+        self.key = dict(key or {})
+        super().__init__(problem, where=where, remedy=remedy)
+
+
+class RowCountError(RowError):
+    """Exactly one row was asked for; `found` is 0, or 2 for any higher number."""
+
+    def __init__(self, where: str, *, found: int) -> None:
+        self.found = found
+        super().__init__(
+            "no row" if found == 0 else "more than one row",
+            where=where,
+            remedy="Ask with first() for a row or None"
+            if found == 0
+            else "Give the whole primary key, or ask with first()",
+        )
+
+
+class StaleRowError(CassormError):
+    """The row is not as it was read: another writer was first; nothing was written.
+
+    `found` is what stands there by column, as far as the server tells; empty when there is no such row.
+    """
+
+    retry = Retry.RELOAD
+
+    def __init__(self, where: str, *, found: Mapping[str, Any], problem: str) -> None:
+        self.found = dict(found)
+        super().__init__(problem, where=where, remedy="Read the row again, decide again, and save it then")
 
 
 class EventStoreError(CassormError):

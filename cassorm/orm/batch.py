@@ -1,0 +1,123 @@
+"""Several writes sent as one: `async with db.batch() as batch:`."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+from cassorm.driver.prepared import Prepared
+from cassorm.driver.result import Result
+from cassorm.driver.session import BatchKind, Session
+from cassorm.errors import QueryError
+from cassorm.orm.model import Model
+from cassorm.orm.model_plan import plan_of
+from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of
+
+_log = logging.getLogger(__name__)
+
+# The server warns of batches above this size, and refuses those over several partitions above ten times of it.
+_WARN_BYTES = 5 * 1024
+
+
+class Batch:
+    """Writes that are sent together when the block ends, or not at all when it fails.
+
+    A logged batch is carried out as a whole, in time, whatever fails; an unlogged one over several partitions may be
+    carried out in part. Neither hides half of it from readers. `outcome` is there after the block; a batch with a
+    condition is applied as a whole or not at all.
+    """
+
+    def __init__(self, session: Session, *, kind: BatchKind, max_partitions: int, options: dict[str, Any]) -> None:
+        self.outcome: Outcome | None = None
+        self._session = session
+        self._kind = kind
+        self._max_partitions = max_partitions
+        self._options = options
+        self._writes: list[Compiled] = []
+
+    def insert(
+        self,
+        instance: Model,
+        *,
+        if_not_exists: bool = False,
+        ttl: timedelta | int | None = None,
+        timestamp: datetime | int | None = None,
+    ) -> None:
+        """Insert the row of `instance`.
+
+        Raises:
+            QueryError: the model takes no such inserts, or a value does not fit.
+        """
+        plan = plan_of(type(instance))
+        made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
+        partition = partition_of(plan, instance)
+        self._writes.append(Compiled(plan, made.text, made.params, made.conditional, partition))
+
+    def add(self, *writes: Update[Any] | Delete[Any]) -> None:
+        """Carry out these updates and deletions.
+
+        Raises:
+            QueryError: one of them is not complete, or is no write.
+        """
+        for write in writes:
+            if not isinstance(write, Update | Delete):
+                raise QueryError(
+                    f"{write!r} is no write", where="batch", remedy="Give Model.update(...) or Model.delete(...)"
+                )
+            self._writes.append(write.compiled())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None and self._writes:
+            self.outcome = await self._send()
+
+    async def _send(self) -> Outcome:
+        _check(self._writes, self._kind, self._max_partitions)
+        items = [(await self._session.prepare(write.text), write.params) for write in self._writes]
+        self._warn_of_size(items)
+        result: Result = await self._session.batch(items, kind=self._kind, **self._options)
+        return outcome(self._writes[0].plan, result)
+
+    def _warn_of_size(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> None:
+        size = sum(
+            len(value) for prepared, params in items for value in prepared.encode(params) if isinstance(value, bytes)
+        )
+        if size > _WARN_BYTES:
+            _log.warning(
+                "a batch of %d writes has %d bytes, more than the %d that servers take without warning",
+                len(items),
+                size,
+                _WARN_BYTES,
+            )
+
+
+def _check(writes: Sequence[Compiled], kind: BatchKind, max_partitions: int) -> None:
+    partitions = {(write.plan.target(None), repr(write.partition)) for write in writes}
+    tables = {write.plan.where for write in writes}
+    if any(write.conditional for write in writes):
+        if len(partitions) > 1 or writes[0].partition is None:
+            raise QueryError(
+                f"conditions over {len(partitions)} partitions of {', '.join(sorted(tables))}",
+                where="batch",
+                remedy="A batch with a condition stays in one partition of one table",
+            )
+        if kind == "counter":
+            raise QueryError("conditions with counters", where="batch", remedy="Counters take no conditions")
+    counting = {write.plan.table.has_counters for write in writes}
+    if counting != {kind == "counter"}:
+        raise QueryError(
+            "counters and other columns" if len(counting) > 1 else f"a {kind} batch of {', '.join(sorted(tables))}",
+            where="batch",
+            remedy="Give db.batch(counter=True) for counters, and counters alone",
+        )
+    if len(partitions) > max_partitions:
+        raise QueryError(
+            f"{len(writes)} writes over {len(partitions)} partitions",
+            where="batch",
+            remedy=f"One node would carry them all: use db.insert_many(), or give max_partitions={len(partitions)}",
+        )

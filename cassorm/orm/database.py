@@ -1,0 +1,491 @@
+"""A session with the verbs of models: create, insert, save, delete, batch, load schemas."""
+
+import asyncio
+import hashlib
+import os
+import ssl
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import Token
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+from pydantic import BaseModel
+
+from cassorm.driver.connect import Connecting, chosen
+from cassorm.driver.consistency import Consistency
+from cassorm.driver.prepared import Prepared
+from cassorm.driver.result import Result
+from cassorm.driver.session import Session
+from cassorm.driver.settings import Settings
+from cassorm.errors import CassormError, QueryError, RowCountError, StaleRowError
+from cassorm.orm.batch import Batch
+from cassorm.orm.context import current_keyspace, current_session
+from cassorm.orm.expressions import Expression
+from cassorm.orm.from_schema import models_of
+from cassorm.orm.hydration import changed
+from cassorm.orm.model import Model, remember, stored_row
+from cassorm.orm.model_plan import ModelPlan, plan_of
+from cassorm.orm.page_tokens import PageSecrets
+from cassorm.orm.query import Get
+from cassorm.orm.raw import Raw
+from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome
+from cassorm.schema.apply import apply, ensure_keyspace
+from cassorm.schema.keyspace import Replication, Schema
+from cassorm.schema.load import Source, load
+
+M = TypeVar("M", bound=Model)
+R = TypeVar("R", bound=BaseModel)
+
+_CONCURRENCY = 64
+_MOST_CONCURRENT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Generic[M]):
+    """What became of one instance of many: its outcome, or the error that it met."""
+
+    instance: M
+    outcome: Outcome | None = None
+    error: CassormError | None = None
+
+
+class Database(Session):
+    """A session that also speaks of models; `connect` gives one.
+
+    Inside `async with db:` queries run on it without being told; leaving that block does not close it.
+    `page_secrets` sign page tokens; CASSORM_PAGE_SECRET sets one.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.page_secrets = _secrets_of_environment()
+        self._entered: list[Token[Session | None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._entered.append(current_session.set(self))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        leave(self._entered.pop())
+
+    # -- schema --------------------------------------------------------------------------------------------------
+
+    async def create_keyspace(self, name: str, replication: Replication = 1) -> bool:
+        """Whether the keyspace had to be created; a number is that of copies in the session's data centre.
+
+        Raises:
+            SchemaError: the name or the replication is none that CQL can take.
+        """
+        return await ensure_keyspace(self, name, replication)
+
+    async def create(self, *models: type[Model]) -> list[str]:
+        """The names of what had to be created for these models: user types, tables, indexes, views.
+
+        Safe to run twice, and by several processes at once.
+
+        Raises:
+            SchemaDriftError: a table exists with another shape; nothing was changed.
+            SchemaError: the engine lacks something, or a keyspace does not exist.
+        """
+        return await apply(self, schema_of(models, current_keyspace.get()))
+
+    async def load_schema(self, name: str, source: Source, *, create: bool = True) -> type[Model]:
+        """The model of the table `name` in a dict, a YAML, JSON or CQL file, or a folder of them; created if missing.
+
+        Raises:
+            SchemaFileError: something in it is wrong; the error names file, line and remedy.
+            SchemaDriftError: a table exists with another shape; nothing was changed.
+        """
+        schema = load(source, name)
+        models = models_of(schema)
+        if name not in models:
+            raise QueryError(
+                f"declares {', '.join(models) or 'no table'}",
+                where=f"schema of {name}",
+                remedy="Name one of its tables",
+            )
+        if create:
+            await apply(self, schema.in_keyspace(current_keyspace.get() or self.keyspace))
+        return models[name]
+
+    async def load_schemas(self, source: Source, *, create: bool = True) -> dict[str, type[Model]]:
+        """The models of all tables in a file or folder, by the names of the tables; created if missing.
+
+        Raises:
+            SchemaFileError: something in it is wrong; the error names file, line and remedy.
+            SchemaDriftError: a table exists with another shape; nothing was changed.
+        """
+        schema = load(source)
+        models = models_of(schema)
+        if create:
+            await apply(self, schema.in_keyspace(current_keyspace.get() or self.keyspace))
+        return models
+
+    @contextmanager
+    def in_keyspace(self, name: str) -> Iterator[None]:
+        """Inside the block every query of models reads and writes this keyspace: one for each tenant, say."""
+        token = current_keyspace.set(name)
+        try:
+            yield
+        finally:
+            current_keyspace.reset(token)
+
+    # -- one row -------------------------------------------------------------------------------------------------
+
+    async def insert(
+        self,
+        instance: Model,
+        *,
+        if_not_exists: bool = False,
+        ttl: timedelta | int | None = None,
+        timestamp: datetime | int | None = None,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> Outcome:
+        """The row is written whole, over one that is there; with `if_not_exists` only if there is none.
+
+        What was not given and is None is not written; None that was given removes what stands there.
+
+        Raises:
+            QueryError: a value does not fit, or the model takes no plain inserts.
+            OutcomeUnknownError: with `if_not_exists`: no answer came; read what stands there.
+        """
+        plan = plan_of(type(instance))
+        made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
+        prepared = await self.prepare(made.text)
+        result = await self.execute(
+            prepared, made.params, consistency=consistency, serial_consistency=serial_consistency, timeout=timeout
+        )
+        found = outcome(plan, result) if if_not_exists else _APPLIED
+        if found:
+            remember(instance, plan.snapshot(instance))
+        return found
+
+    async def save(
+        self,
+        instance: Model,
+        *,
+        ttl: timedelta | int | None = None,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> bool:
+        """Whether something had to be written: a new row whole, of a row that was read only what has changed.
+
+        With a `Version` field, or `lwt_only`, the row is compared first, and the version advanced.
+
+        Raises:
+            StaleRowError: another writer was first; nothing was written.
+            QueryError: the key was changed, or a value does not fit.
+            OutcomeUnknownError: a comparing write was not answered; `refresh` tells what stands.
+        """
+        plan = plan_of(type(instance))
+        row = stored_row(instance)
+        options = {"consistency": consistency, "serial_consistency": serial_consistency, "timeout": timeout}
+        version = plan.version
+        if row is None:
+            before: Any = None if version is None else getattr(instance, version.attribute)
+            if version is not None:
+                instance.__dict__[version.attribute] = before + 1
+            try:
+                found = await self.insert(instance, if_not_exists=plan.lwt_only, ttl=ttl, **options)  # type: ignore[arg-type]
+                if not found:
+                    raise StaleRowError(plan.where, found=found.found, problem="a row with this key is there already")
+            except BaseException:
+                if version is not None:
+                    instance.__dict__[version.attribute] = before
+                raise
+            return True
+        differing = changed(instance, plan.fields, row)
+        if not differing:
+            return False
+        made, advanced = _saving(plan, instance, differing, row, ttl)
+        prepared = await self.prepare(made.text)
+        found = outcome(plan, await self.execute(prepared, made.params, **options))  # type: ignore[arg-type]
+        if not found:
+            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
+        if version is not None:
+            instance.__dict__[version.attribute] = advanced
+        remember(instance, plan.snapshot(instance))
+        return True
+
+    async def delete(
+        self, instance: Model, *, if_exists: bool = False, consistency: Consistency | None = None
+    ) -> Outcome:
+        """The row of `instance` is gone; with a `Version` field only if it is as it was read.
+
+        Raises:
+            StaleRowError: another writer was first; nothing was deleted.
+        """
+        plan = plan_of(type(instance))
+        write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
+        if plan.version is not None:
+            write = write.only_if(_equals(plan, plan.version.attribute, getattr(instance, plan.version.attribute)))
+        elif if_exists or plan.lwt_only:
+            write = write.if_exists()
+        found = await write.using(self, consistency=consistency)
+        if not found and plan.version is not None:
+            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
+        remember(instance, None)
+        return found
+
+    async def refresh(self, instance: Model, *, consistency: Consistency | None = None) -> None:
+        """Read the row again, into the same instance.
+
+        Raises:
+            RowCountError: it is there no more.
+        """
+        plan = plan_of(type(instance))
+        key = tuple(each.encode(getattr(instance, each.attribute)) for each in plan.key)
+        reading: Get[Any] = Get(plan, key, self, consistency)
+        found = await reading
+        if found is None:
+            raise RowCountError(plan.where, found=0)
+        instance.__dict__.update(found.__dict__)
+        remember(instance, stored_row(found))
+
+    # -- many rows -----------------------------------------------------------------------------------------------
+
+    async def get_many(self, model: type[M], keys: Iterable[Any], *, concurrency: int = _CONCURRENCY) -> list[M | None]:
+        """The rows of these primary keys, None where there is none, in the order of the keys.
+
+        A key of one column is a value, of several a tuple. At most `concurrency` are asked for at once.
+
+        Raises:
+            QueryError: a key is incomplete or does not fit; nothing was sent.
+        """
+        plan = plan_of(model)
+        encoded = [tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {})) for key in keys]
+        gets: list[Get[M]] = [Get(plan, key, self) for key in encoded]
+        found: list[M | None] = [None] * len(gets)
+
+        async def run(number: int) -> None:
+            found[number] = await gets[number]
+
+        await _each(run, len(gets), concurrency)
+        return found
+
+    async def insert_many(
+        self,
+        instances: Iterable[M],
+        *,
+        concurrency: int = _CONCURRENCY,
+        if_not_exists: bool = False,
+        ttl: timedelta | int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Written[M]]:
+        """What became of each instance, in their order: one that fails does not stop the others.
+
+        `progress` is called with the number of those done after each.
+        """
+        todo = list(instances)
+        results: list[Written[M]] = [Written(instance) for instance in todo]
+        done = 0
+
+        async def run(number: int) -> None:
+            nonlocal done
+            instance = todo[number]
+            try:
+                found = await self.insert(instance, if_not_exists=if_not_exists, ttl=ttl)
+                results[number] = Written(instance, found)
+            except CassormError as error:
+                results[number] = Written(instance, error=error)
+            done += 1
+            if progress is not None:
+                progress(done)
+
+        await _each(run, len(todo), concurrency)
+        return results
+
+    @overload
+    def batch(
+        self,
+        items: None = None,
+        *,
+        unlogged: bool = False,
+        counter: bool = False,
+        max_partitions: int = 10,
+        **options: Any,
+    ) -> Batch: ...
+    @overload
+    def batch(
+        self, items: Sequence[tuple[Prepared, Sequence[object]]], **options: Any
+    ) -> Coroutine[Any, Any, Result]: ...
+    def batch(
+        self,
+        items: Sequence[Any] | None = None,
+        *,
+        unlogged: bool = False,
+        counter: bool = False,
+        max_partitions: int = 10,
+        **options: Any,
+    ) -> Any:
+        """A batch of writes to models, for `async with`; with `items` the session's own batch of statements.
+
+        Raises:
+            QueryError: both unlogged and counter were asked for.
+        """
+        if items is not None:
+            return super().batch(items, **options)
+        if unlogged and counter:
+            raise QueryError("unlogged and counter", where="batch", remedy="Give one: counter batches are not logged")
+        kind: Any = "counter" if counter else "unlogged" if unlogged else "logged"
+        return Batch(self, kind=kind, max_partitions=max_partitions, options=options)
+
+    @overload
+    def cql(
+        self, text: str, params: Sequence[object] = (), *, into: None = None, **options: Any
+    ) -> Raw[tuple[Any, ...]]: ...
+    @overload
+    def cql(self, text: str, params: Sequence[object] = (), *, into: type[R], **options: Any) -> Raw[R]: ...
+    def cql(
+        self, text: str, params: Sequence[object] = (), *, into: type[BaseModel] | None = None, **options: Any
+    ) -> Raw[Any]:
+        """What the statement returns, as tuples, or as instances of `into`: await it, or iterate over it.
+
+        Raises:
+            QueryError: the statement returns a column that the model `into` has not.
+        """
+        return Raw(self, text, params, into, options)
+
+
+_APPLIED = Outcome(applied=True)
+
+
+def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Schema:
+    """The tables and user types of these models as one value.
+
+    Raises:
+        ModelError: a class among them has no table.
+    """
+    plans = [plan_of(model) for model in models]
+    types = {(kind.keyspace, kind.name): kind for plan in plans for kind in plan.user_types}
+    schema = Schema(tuple(plan.table for plan in plans), tuple(types.values()))
+    return schema if keyspace is None else schema.in_keyspace(keyspace)
+
+
+class OpeningDatabase(Connecting[Database]):
+    """A database that is about to be opened; inside `async with` queries run on it without being told."""
+
+    _token: Token[Session | None] | None = None
+
+    async def __aenter__(self) -> Database:
+        opened = await super().__aenter__()
+        self._token = current_session.set(opened)
+        return opened
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            leave(self._token)
+        await super().__aexit__(kind, error, traceback)
+
+
+def connect(
+    hosts: str | Sequence[str] | None = None,
+    *,
+    settings: Settings | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    **options: Any,
+) -> OpeningDatabase:
+    """A database: the cluster behind `hosts`, for `async with ... as db` or for `db = await ...` and `db.close()`.
+
+    `options` are fields of `Settings`, such as `keyspace=`, `user=` or `consistency=`. What is given here wins over
+    `settings`, and both over the environment (CASSORM_HOSTS and so on). `ssl_context` stands instead of `tls_*`.
+
+    Raises:
+        ConfigurationError: a setting is wrong, the password is, the keyspace does not exist, no driver is installed.
+        UnavailableError: no host answered; the message lists the hosts.
+    """
+    return OpeningDatabase(Database, chosen(hosts, settings, options), ssl_context)
+
+
+def leave(token: Token[Session | None]) -> None:
+    """Take the session out of the context that it was set in."""
+    try:
+        current_session.reset(token)
+    except ValueError:
+        # Left in another context than entered, as test fixtures do: the one that was entered is gone by now.
+        current_session.set(None)
+
+
+def _saving(
+    plan: ModelPlan, instance: Model, differing: Sequence[Any], row: Sequence[Any], ttl: timedelta | int | None
+) -> tuple[Compiled, Any]:
+    """The UPDATE of what differs, and the version afterwards."""
+    moved = [each for each in differing if each.is_key]
+    if moved:
+        raise QueryError(
+            "the key of a stored row was changed", where=moved[0].where, remedy="Insert a new row, delete the old one"
+        )
+    assignments = []
+    for each in differing:
+        if each.kind in ("version", "counter"):
+            how = "is advanced by save alone" if each.kind == "version" else "changes by update(... + n) alone"
+            raise QueryError(f"was set, and {how}", where=each.where, remedy="Leave it as it was read")
+        assignments.append(each)
+    write: Update[Any] = Update.of(
+        plan, [_assigned(plan, each.attribute, getattr(instance, each.attribute)) for each in assignments]
+    )
+    advanced = None
+    if plan.version is not None:
+        before = getattr(instance, plan.version.attribute)
+        advanced = before + 1
+        write = Update.of(plan, [*write.assignments, _assigned(plan, plan.version.attribute, advanced)])
+        write = write.only_if(_equals(plan, plan.version.attribute, before))
+    elif plan.lwt_only:
+        write = write.if_exists()
+    write = write.where(*_key_conditions(plan, instance))
+    if ttl is not None:
+        write = write.ttl(ttl)
+    return write.compiled(), advanced
+
+
+def _key_conditions(plan: ModelPlan, instance: Model) -> tuple[Any, ...]:
+    return tuple(_equals(plan, each.attribute, getattr(instance, each.attribute)) for each in plan.key)
+
+
+def _equals(plan: ModelPlan, attribute: str, value: Any) -> Any:
+    return Expression(plan.by_attribute[attribute]) == value
+
+
+def _assigned(plan: ModelPlan, attribute: str, value: Any) -> Any:
+    return Expression(plan.by_attribute[attribute]).set(value)
+
+
+async def _each(run: Callable[[int], Any], count: int, concurrency: int) -> None:
+    """Run for each number below `count`, at most `concurrency` at once."""
+    if not 0 < concurrency <= _MOST_CONCURRENT:
+        raise QueryError(
+            f"a concurrency of {concurrency}", where="database", remedy=f"Give a number from 1 to {_MOST_CONCURRENT}"
+        )
+    numbers = iter(range(count))
+
+    async def work() -> None:
+        for number in numbers:
+            await run(number)
+
+    workers = [asyncio.ensure_future(work()) for _ in range(min(concurrency, count))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _secrets_of_environment(environment: Mapping[str, str] = os.environ) -> PageSecrets | None:
+    secret = environment.get("CASSORM_PAGE_SECRET")
+    if not secret:
+        return None
+    data = secret.encode()
+    # Named by what it is: processes that hold the same secret agree without being told a name.
+    name = hashlib.sha256(data).hexdigest()[:8]
+    return PageSecrets({name: data}, name)

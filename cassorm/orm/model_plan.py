@@ -1,0 +1,273 @@
+"""What a model class means: its table, its user types, and the code that turns rows into instances and back."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cassorm.cql.dialect import Profile
+from cassorm.cql.identifiers import check_name, quote, quote_table
+from cassorm.cql.types import parse_type
+from cassorm.errors import CassormError, ModelError, QueryError
+from cassorm.orm.annotations import CodecReader, optional
+from cassorm.orm.field_plan import FieldPlan
+from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
+from cassorm.orm.markers import Kind, Marker, Options
+from cassorm.schema.table import Column, Index, Table, UserType, View
+
+_PLAN = "__cassorm_plan__"
+_INT_TYPES = ("bigint", "int", "smallint", "tinyint", "varint")
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What the class statement of a model says about its table."""
+
+    keyspace: str | None = None
+    table: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    ttl: timedelta | int | None = None
+    comment: str = ""
+    profile: Profile | None = None
+    lwt_only: bool = False
+    views: Sequence[View] = ()
+
+
+@dataclass(slots=True, eq=False)
+class ModelPlan:
+    """One model and all that was worked out about it when its class was made."""
+
+    model: type[BaseModel]
+    table: Table
+    user_types: tuple[UserType, ...]
+    fields: tuple[FieldPlan, ...]
+    lwt_only: bool
+    by_attribute: dict[str, FieldPlan] = field(init=False)
+    by_column: dict[str, FieldPlan] = field(init=False)
+    partition: tuple[FieldPlan, ...] = field(init=False)
+    clustering: tuple[FieldPlan, ...] = field(init=False)
+    version: FieldPlan | None = field(init=False)
+    columns_text: str = field(init=False)
+    hydrate: Hydrate = field(init=False)
+    params: Callable[[Any], list[Any]] = field(init=False)
+    snapshot: Callable[[Any], tuple[Any, ...]] = field(init=False)
+    _texts: dict[Any, str] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_attribute = {each.attribute: each for each in self.fields}
+        self.by_column = {each.column: each for each in self.fields}
+        self.partition = tuple(each for each in self.fields if each.kind == "partition")
+        self.clustering = tuple(each for each in self.fields if each.kind == "clustering")
+        self.version = next((each for each in self.fields if each.kind == "version"), None)
+        self.columns_text = ", ".join(each.quoted for each in self.fields)
+        set_row = getattr(self.model, "_row").__set__  # noqa: B009 - the slot of Model, which pydantic does not know
+        self.hydrate = make_hydrate(self.model, self.fields, set_row=set_row, skip_without=self.sparse_at())
+        self.params = make_params(self.fields)
+        self.snapshot = make_snapshot(self.fields)
+
+    def sparse_at(self) -> int | None:
+        """Where a row that stands for a partition's static columns alone has NULL."""
+        if not self.clustering or not any(each.kind == "static" for each in self.fields):
+            return None
+        return self.fields.index(self.clustering[0])
+
+    @property
+    def key(self) -> tuple[FieldPlan, ...]:
+        """The fields of the primary key, in their order."""
+        return self.partition + self.clustering
+
+    @property
+    def where(self) -> str:
+        """How errors name the model."""
+        return self.model.__name__
+
+    def target(self, keyspace: str | None) -> str:
+        """The table's name as CQL text; `keyspace` goes before that of the class."""
+        return quote_table(self.table.name, keyspace or self.table.keyspace)
+
+    def text(self, kind: str, keyspace: str | None, make: Callable[[], str]) -> str:
+        """The text of a statement of this model, made once."""
+        found = self._texts.get((kind, keyspace))
+        if found is None:
+            found = self._texts[kind, keyspace] = make()
+        return found
+
+    def key_of(self, values: Sequence[object], named: Mapping[str, object]) -> list[Any]:
+        """The encoded primary key from values in the order of the key, or by attribute.
+
+        Raises:
+            QueryError: a part is missing, unknown or does not fit.
+        """
+        names = [each.attribute for each in self.key]
+        shown = ", ".join(names)
+        if len(values) > len(names) or (set(named) - set(names)):
+            extra = ", ".join(sorted(set(named) - set(names))) or f"{len(values)} values"
+            raise QueryError(f"{extra} for the key ({shown})", where=self.where, remedy=f"Give {shown}")
+        given = {**dict(zip(names, values, strict=False)), **named}
+        missing = [name for name in names if given.get(name) is None]
+        if missing:
+            raise QueryError(
+                f"lacks {', '.join(missing)} of its key ({shown})",
+                where=self.where,
+                remedy=f"Give {', '.join(missing)}, or use where() for several rows",
+            )
+        return [each.encode(given[each.attribute]) for each in self.key]
+
+
+def plan_of(model: type[Any]) -> ModelPlan:
+    """The plan of a model class.
+
+    Raises:
+        ModelError: the class is abstract, or declared wrongly.
+    """
+    found = model.__dict__.get(_PLAN)
+    if isinstance(found, ModelPlan):
+        return found
+    options = model.__dict__.get("__cassorm_options__")
+    if not isinstance(options, TableOptions):
+        raise ModelError(
+            "is no model with a table",
+            where=getattr(model, "__name__", repr(model)),
+            remedy="Derive it from cassorm.Model, without abstract=True",
+        )
+    model.model_rebuild()
+    return make_plan(model, options)
+
+
+def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
+    """Work out what the class means, and keep it with the class.
+
+    Raises:
+        ModelError: a field or an option is declared wrongly; the error says what to write.
+    """
+    reader = CodecReader(options.keyspace)
+    fields = tuple(_field(model, name, info, reader) for name, info in model.model_fields.items())
+    _check_fields(model.__name__, fields, options)
+    try:
+        table = _table(model, fields, options)
+    except CassormError as error:
+        raise ModelError(f"{error.where}: {error.problem}", where=model.__name__, remedy=error.remedy) from error
+    guarded = options.lwt_only or any(each.kind == "version" for each in fields)
+    plan = ModelPlan(model, table, tuple(reader.user_types.values()), fields, guarded)
+    setattr(model, _PLAN, plan)
+    return plan
+
+
+def _field(model: type[BaseModel], attribute: str, info: FieldInfo, reader: CodecReader) -> FieldPlan:
+    where = f"{model.__name__}.{attribute}"
+    marker, options = _marked(info, where)
+    kind: Kind = marker.kind if marker is not None else "regular"
+    annotation = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+    plain, nullable = optional(annotation)
+    is_key = kind in ("partition", "clustering")
+    if is_key and (nullable or options.truncate):
+        problem = "a key column with None" if nullable else "truncate=True of a key column"
+        raise ModelError(problem, where=where, remedy="A key is stored whole: remove it from the field")
+    if options.order is not None and kind != "clustering":
+        raise ModelError("order= of a column that orders nothing", where=where, remedy="Make it a CK, or remove order=")
+    name = options.name or attribute
+    try:
+        check_name(name, what="column name")
+        wanted = parse_type(options.type) if options.type else None
+        if kind == "counter":
+            wanted = parse_type("counter")
+        codec = reader.codec(plain, wanted, frozen=is_key, truncate=options.truncate)
+    except CassormError as error:
+        raise ModelError(error.problem, where=where, remedy=error.remedy) from error
+    return FieldPlan(
+        owner=model.__name__,
+        attribute=attribute,
+        column=name,
+        quoted=quote(name),
+        codec=codec,
+        kind=kind,
+        order=options.order or "asc",
+        nullable=nullable,
+        index=options.index,
+        default=_default(info, kind),
+    )
+
+
+def _marked(info: FieldInfo, where: str) -> tuple[Marker | None, Options]:
+    markers = [part for part in info.metadata if isinstance(part, Marker)]
+    markers += [part() for part in info.metadata if isinstance(part, type) and issubclass(part, Marker)]
+    if len(markers) > 1:
+        raise ModelError(f"is {' and '.join(map(repr, markers))}", where=where, remedy="Keep one of them")
+    said = [each.options for each in markers] + [part for part in info.metadata if isinstance(part, Options)]
+    merged: dict[str, Any] = {}
+    for options in said:
+        for name in Options.__dataclass_fields__:
+            value = getattr(options, name)
+            if value not in (None, False):
+                merged[name] = value
+    return (markers[0] if markers else None), Options(**merged)
+
+
+def _default(info: FieldInfo, kind: Kind) -> Callable[[], Any] | None:
+    factory: Any = info.default_factory
+    if factory is not None:
+        return lambda: info.get_default(call_default_factory=True, validated_data={})
+    if not info.is_required() and info.default is not None:
+        return lambda: copy.deepcopy(info.default)
+    return (lambda: 0) if kind in ("counter", "version") else None
+
+
+def _check_fields(owner: str, fields: Iterable[FieldPlan], options: TableOptions) -> None:
+    seen: dict[str, FieldPlan] = {}
+    for each in fields:
+        if each.column in seen:
+            problem = f"has the column {each.column}, as {seen[each.column].attribute} has"
+            raise ModelError(problem, where=each.where, remedy="Give one of them another name=")
+        seen[each.column] = each
+    if not any(each.kind == "partition" for each in fields):
+        raise ModelError(
+            "has no partition key",
+            where=owner,
+            remedy="Declare a field as `id: PK[UUID]`, or the class with abstract=True when it is a base of models",
+        )
+    versions = [each for each in fields if each.kind == "version"]
+    if len(versions) > 1:
+        raise ModelError(f"has {len(versions)} versions", where=owner, remedy="Keep one Version field")
+    if versions and (versions[0].codec.cql.name not in _INT_TYPES or versions[0].nullable):
+        raise ModelError("a version that is no int", where=versions[0].where, remedy="Write Version[int]")
+    if options.lwt_only and any(each.kind == "counter" for each in fields):
+        raise ModelError("lwt_only with counters", where=owner, remedy="Remove it: counters take no conditions")
+
+
+def _table(model: type[BaseModel], fields: tuple[FieldPlan, ...], said: TableOptions) -> Table:
+    options = dict(said.options)
+    if said.ttl is not None:
+        options["default_time_to_live"] = seconds(said.ttl, where=f"ttl of {model.__name__}")
+    indexes = tuple(
+        Index(each.column, each.index.name, each.index.kind, each.index.target, each.index.options)
+        for each in fields
+        if each.index is not None
+    )
+    return Table(
+        name=said.table or "",
+        keyspace=said.keyspace,
+        columns=tuple(Column(each.column, str(each.codec.cql), static=each.kind == "static") for each in fields),
+        partition_key=tuple(each.column for each in fields if each.kind == "partition"),
+        clustering=tuple((each.column, each.order) for each in fields if each.kind == "clustering"),
+        options=options,
+        profile=said.profile,
+        comment=said.comment,
+        indexes=indexes,
+        views=tuple(said.views),
+    )
+
+
+def seconds(ttl: timedelta | int, *, where: str) -> int:
+    """A time to live in whole seconds.
+
+    Raises:
+        QueryError: it is no whole number of seconds, or too long for the server.
+    """
+    whole = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if isinstance(whole, bool) or whole != int(whole) or not 0 <= whole <= 20 * 365 * 86_400:
+        raise QueryError(f"a time to live of {ttl!r}", where=where, remedy="Give whole seconds, at most 20 years")
+    return int(whole)
