@@ -145,13 +145,10 @@ class Appender:
             refusal = await self._send_until_known(intent, state, pos, deadline)
             if refusal is None:
                 landed = Landed(state.head + len(intent.events), pos + len(intent.events) - 1)
+                aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
                 self._states.put(
                     stream,
-                    state._replace(
-                        head=landed.version,
-                        last_pos=landed.pos,
-                        aggregate_type=state.aggregate_type if state.head else intent.aggregate_type,
-                    ),
+                    State(landed.version, landed.pos, state.fence, state.closed, aggregate_type, state.first),
                 )
                 return landed
             self._states.put(stream, refusal.state)

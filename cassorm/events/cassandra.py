@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from cassorm.driver.prepared import Prepared
 from cassorm.driver.result import Result
@@ -32,6 +31,7 @@ from cassorm.events.intent import (
 from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
+from cassorm.events.queues import Queues
 from cassorm.events.settings import (
     StoreSettings,
     check_settings,
@@ -97,7 +97,7 @@ class CassandraEventStore(EventStore):
         self._queries = Queries(self.keyspace, self.tables)
         self._prepared: dict[str, Prepared] = {}
         self._states = States(known_streams)
-        self._queues: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
+        self._queues = Queues()
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._closed = False
         self._appender = Appender(
@@ -164,23 +164,32 @@ class CassandraEventStore(EventStore):
         )
         if self._closed:
             raise EventStoreError("is closed", where=self._where, remedy="Append before `close`, or make a new store")
-        queue = self._queues.get(stream)
-        if queue is None:
-            queue = self._queues[stream] = asyncio.Lock()
-        await queue.acquire()
+        if not self._queues.enter(stream):
+            await self._queues.wait(stream)
+        loop = asyncio.get_running_loop()
         # A task of its own: a caller that is cancelled leaves, and the append goes on to its end before the queue does.
-        task = asyncio.get_running_loop().create_task(self._appender.run(intent))
+        task = loop.create_task(self._appender.run(intent))
         self._under_way.add(task)
-        task.add_done_callback(partial(self._ended, queue))
-        landed = await asyncio.shield(task)
+        outcome: asyncio.Future[Landed] = loop.create_future()
+        task.add_done_callback(partial(self._ended, stream, outcome))
+        landed = await outcome
         position = Position(self.settings.store_id, shard_of(stream, self.settings.shards), landed.pos)
         return Appended(stream, landed.version, position, intent.append_id)
 
-    def _ended(self, queue: asyncio.Lock, task: asyncio.Task[Landed]) -> None:
-        queue.release()
+    def _ended(self, stream: Stream, outcome: asyncio.Future[Landed], task: asyncio.Task[Landed]) -> None:
+        self._queues.leave(stream)
         self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen: a caller that was cancelled has nobody left to raise it to
+        if task.cancelled():
+            outcome.cancel()
+            return
+        error = task.exception()
+        if outcome.done():  # the caller was cancelled: nobody is left to tell
+            return
+        if error is None:
+            outcome.set_result(task.result())
+        else:
+            outcome.set_exception(error)
+            outcome.exception()  # seen, even when the caller is cancelled in this very moment
 
     async def _send(self, intent: Intent, base: int, state: State, pos: int, timeout: timedelta) -> Result:
         head, fence, closed = (state.head or None), state.fence, state.closed
