@@ -140,8 +140,9 @@ class CassandraEventStore(EventStore):
     async def close(self) -> None:
         """Wait until every append that was sent has come to its end; later appends are refused."""
         self._closed = True
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        while len(self._queues):
+            # Between two appends of one queue there is a moment in which none is under way.
+            await (asyncio.wait(self._under_way) if self._under_way else asyncio.sleep(0))
 
     async def append(
         self,

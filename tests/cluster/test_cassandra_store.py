@@ -310,6 +310,18 @@ async def test_a_closed_store_takes_no_append_and_waits_for_those_under_way(
         await store.append(uuid4(), counted(1))
 
 
+async def test_closing_waits_for_appends_that_queue_up_as_well(cassorm_session: Session, cassorm_keyspace: str) -> None:
+    store = CassandraEventStore(cassorm_session, keyspace=cassorm_keyspace)
+    await store.initialize()
+    stream = uuid4()
+    tasks = [asyncio.create_task(store.append(stream, counted(1))) for _ in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [task.done() for task in tasks[:-1]] == [True] * 19
+    assert [one.version for one in await store.get_events(stream)] == list(range(1, 21))
+    await asyncio.gather(*tasks)
+
+
 async def test_a_long_stream_is_read_in_bounded_pages(store: CassandraEventStore) -> None:
     stream = uuid4()
     for _ in range(3):
