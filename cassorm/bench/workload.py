@@ -59,7 +59,7 @@ Count = Annotated[int, Field(ge=1, le=100_000_000)]
 class Workload(_Form):
     """How a benchmark is run; one value for all of them, each takes what concerns it."""
 
-    concurrencies: Annotated[list[Annotated[int, Field(ge=1, le=16_384)]], Field(min_length=1)] = [16, 64, 256]
+    concurrencies: Annotated[list[Annotated[int, Field(ge=1, le=16_384)]], Field(min_length=1)] = [64, 128, 256]
     """Operations in flight; the figures are those of the best, for each side its own."""
     rounds: Annotated[int, Field(ge=1, le=1000)] = 5
     """How often every side has its turn; ratios are medians over the rounds."""
