@@ -21,6 +21,7 @@ CassormError
 |  |- StreamNotFoundError     no such stream
 |  |- StreamClosedError       the stream takes no further events
 |  |- StreamTypeError         the stream belongs to another aggregate type
+|  |- ClockError              SAFE: a clock runs too far ahead; nothing was appended
 |  |- StoreSettingsError      local settings against the store's own
 |  `- CatalogError            an event class or payload that cannot be stored or loaded
 `- AggregateError             an aggregate or decider that is declared or used wrongly
@@ -263,6 +264,12 @@ class StreamTypeError(EventStoreError):
             where=f"stream {stream}",
             remedy="Check the id; ids are unique across aggregate types",
         )
+
+
+class ClockError(EventStoreError):
+    """A position would lie too far in the future, since a clock is wrong; nothing was appended."""
+
+    retry = Retry.SAFE
 
 
 class StoreSettingsError(EventStoreError):

@@ -98,6 +98,8 @@ class Tables(NamedTuple):
     read_state: Callable[[Stream], Awaitable[State]]
     read_rows: Callable[[Stream, int, int], Awaitable[list[Row]]]
     """The rows of a stream from one version to another, both included."""
+    announce: Callable[[Intent, State, float], Awaitable[int]]
+    """Return a position at which the append may be sent under this state's fence; gives up at a time of the loop."""
     send: Callable[[Intent, int, State, int, timedelta], Awaitable[Result]]
     """Send the batch of an intent behind a head, under a state's fence, at a position, within a time."""
 
@@ -110,13 +112,11 @@ class Appender:
         tables: Tables,
         states: States,
         *,
-        clock: Callable[[], int],
         request_timeout: timedelta,
         timeout: timedelta,
     ) -> None:
         self._tables = tables
         self._states = states
-        self._clock = clock
         self._request_timeout = request_timeout
         self._timeout = timeout
 
@@ -140,8 +140,8 @@ class Appender:
                     self._states.put(stream, state)
                     continue
                 return await self._found_or(problem, intent, state)
-            # Positions rise within a stream, wherever the clocks of its writers stand.
-            pos = max(self._clock(), state.last_pos + 1)
+            # A new position for each attempt: a pointer whose fence has moved was given up by its reader for good.
+            pos = await self._tables.announce(intent, state, deadline)
             refusal = await self._send_until_known(intent, state, pos, deadline)
             if refusal is None:
                 landed = Landed(state.head + len(intent.events), pos + len(intent.events) - 1)

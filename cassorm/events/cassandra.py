@@ -29,6 +29,7 @@ from cassorm.events.intent import (
     plan,
 )
 from cassorm.events.metadata import Metadata
+from cassorm.events.pointers import Mark, Pointer, PointerTables, PointerWriter, pointer_params
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
 from cassorm.events.queues import Queues
@@ -64,7 +65,7 @@ class CassandraEventStore(EventStore):
 
     `keyspace` is the session's own unless given; `replication` is used when the keyspace has to be created: copies
     in the session's data centre (as many as it has nodes, three at most, unless given), or a dict by data centre.
-    `id_type`, `shards`, `serial` and `home_dc` are fixed when the store is made: leave them out to use what stands
+    `id_type`, `shards`, `feed`, `feed_ttl`, `serial` and `home_dc` are fixed when the store is made: leave them out to use what stands
     there. `append_timeout` bounds how long the outcome of an append is sought. `clock` returns microseconds since
     1970 and gives positions; it decides no outcome.
     """
@@ -78,11 +79,14 @@ class CassandraEventStore(EventStore):
         tables: TableNames | None = None,
         id_type: str | None = None,
         shards: int | None = None,
+        feed: bool | None = None,
+        feed_ttl: timedelta | None = None,
         serial: str | None = None,
         home_dc: str | None = None,
         append_timeout: timedelta = timedelta(seconds=30),
         max_event_bytes: int = MAX_EVENT_BYTES,
         max_append_bytes: int = MAX_APPEND_BYTES,
+        most_ahead: timedelta = timedelta(seconds=10),
         known_streams: int = 10_000,
         clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
@@ -90,7 +94,14 @@ class CassandraEventStore(EventStore):
         self.keyspace = _named(keyspace or session.keyspace)
         self._replication = replication
         self.tables = tables or TableNames()
-        self._local = {"id_type": id_type, "shards": shards, "serial": serial, "home_dc": home_dc}
+        self._local = {
+            "id_type": id_type,
+            "shards": shards,
+            "feed": feed,
+            "feed_ttl_s": None if feed_ttl is None else int(feed_ttl.total_seconds()),
+            "serial": serial,
+            "home_dc": home_dc,
+        }
         wanted_settings(self._local)
         self._limits = Limits(max_event_bytes, max_append_bytes)
         self._settings: StoreSettings | None = None
@@ -100,10 +111,12 @@ class CassandraEventStore(EventStore):
         self._queues = Queues()
         self._under_way: set[asyncio.Task[Landed]] = set()
         self._closed = False
+        self._clock = clock
+        self._most_ahead = int(most_ahead.total_seconds() * 1e6)
+        self._pointers: PointerWriter | None = None
         self._appender = Appender(
-            Tables(self._read_state, self._read_rows, self._send),
+            Tables(self._read_state, self._read_rows, self._announce, self._send),
             self._states,
-            clock=clock,
             request_timeout=session.settings.request_timeout,
             timeout=append_timeout,
         )
@@ -133,8 +146,16 @@ class CassandraEventStore(EventStore):
         else:
             check_settings(store, self._local, self._session.datacenter, self._where)
         # All tables at once: when one has another shape, none is created and no settings are written.
-        await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type))
+        await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type, store.feed_ttl_s))
         self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
+        if self._settings.feed:
+            await self._create_marks(self._settings.shards)
+            self._pointers = PointerWriter(
+                PointerTables(self._write_pointers, self._read_marks),
+                shards=self._settings.shards,
+                clock=self._clock,
+                most_ahead=self._most_ahead,
+            )
         await log_findings(self._session, self.keyspace)
 
     async def close(self) -> None:
@@ -191,6 +212,27 @@ class CassandraEventStore(EventStore):
         else:
             outcome.set_exception(error)
             outcome.exception()  # seen, even when the caller is cancelled in this very moment
+
+    async def _announce(self, intent: Intent, state: State, deadline: float) -> int:
+        if self._pointers is None:
+            return max(self._clock(), state.last_pos + 1, intent.after + 1)
+        aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
+        return await self._pointers.announce(intent, state.head, state.last_pos, aggregate_type, deadline)
+
+    async def _write_pointers(self, pointers: Sequence[Pointer]) -> None:
+        prepared = await self._prepare(self._queries.pointers(len(pointers)))
+        params = pointer_params(pointers, self.settings.bucket_s * 1_000_000)
+        await self._session.execute(prepared, params, consistency=self.settings.consistency, idempotent=True)
+
+    async def _read_marks(self, shards: Sequence[int]) -> dict[int, Mark]:
+        rows = await self._rows(self._queries.marks, shards)
+        return {shard: Mark(closing or 0, node_ms * 1000) for shard, closing, node_ms in rows}
+
+    async def _create_marks(self, shards: int) -> None:
+        missing = sorted(set(range(shards)) - set(await self._read_marks(range(shards))))
+        prepared = await self._prepare(self._queries.new_mark)
+        for shard in missing:
+            await self._session.execute(prepared, (shard,), consistency=self.settings.consistency, idempotent=True)
 
     async def _send(self, intent: Intent, base: int, state: State, pos: int, timeout: timedelta) -> Result:
         head, fence, closed = (state.head or None), state.fence, state.closed

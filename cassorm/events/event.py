@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cassorm.errors import CatalogError
 from cassorm.events.catalog import Catalog, check_fields
-from cassorm.events.metadata import Metadata, event_context
+from cassorm.events.metadata import Metadata, behind, event_context
 
 type_catalog: Catalog["Event"] = Catalog()
 """Every event class that was imported, by name and schema version."""
@@ -126,8 +126,14 @@ class Recorded:
 
 @contextmanager
 def caused_by(recorded: Recorded) -> Iterator[Metadata]:
-    """Carry on the story of `recorded`: its user and correlation id, with its event id as the cause."""
-    with event_context(
-        user_id=recorded.user_id, correlation_id=recorded.correlation_id, causation_id=str(recorded.event_id)
-    ) as metadata:
+    """Carry on the story of `recorded`: its user and correlation id, with its event id as the cause.
+
+    What is appended within the block stands behind it in the order of positions as well.
+    """
+    with (
+        behind(recorded.position),
+        event_context(
+            user_id=recorded.user_id, correlation_id=recorded.correlation_id, causation_id=str(recorded.event_id)
+        ) as metadata,
+    ):
         yield metadata

@@ -12,7 +12,7 @@ from cassorm.errors import QueryError
 from cassorm.events import payload
 from cassorm.events.event import Event
 from cassorm.events.ids import new_id
-from cassorm.events.metadata import current_metadata
+from cassorm.events.metadata import cause_position, current_metadata
 
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_APPEND_BYTES = 8 * 1024 * 1024
@@ -52,7 +52,8 @@ class Intent(NamedTuple):
 
     Event ids follow from the append id, so that the same append sent again carries the same ids. `resent` says that
     the caller named the append id: it may stand in the stream already. `metadata` and `timestamp_ms`, counted
-    from 1970, are those of each event; payloads are `payload.JSON`.
+    from 1970, are those of each event; payloads are `payload.JSON`. Positions are to lie behind `after`, that of the
+    event which caused it.
     """
 
     stream: UUID | str
@@ -63,6 +64,7 @@ class Intent(NamedTuple):
     events: tuple[Encoded, ...]
     metadata: str | None
     timestamp_ms: int
+    after: int = 0
 
     @property
     def exact(self) -> int | None:
@@ -180,7 +182,9 @@ def plan(
             where=f"stream {stream}",
             remedy="Append them in several smaller appends",
         )
-    return Intent(stream, aggregate_type, expected, identity, append_id is not None, encoded, metadata, now)
+    return Intent(
+        stream, aggregate_type, expected, identity, append_id is not None, encoded, metadata, now, cause_position()
+    )
 
 
 def event_id_of(append_id: UUID, index: int) -> UUID:

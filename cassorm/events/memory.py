@@ -73,7 +73,7 @@ class MemoryEventStore(EventStore):
         exact = intent.exact
         if (exact is not None and exact != len(rows)) or (expected is Expect.EXISTS and not rows):
             raise ConflictError(stream, expected=intent.expectation, actual=len(rows))
-        first = max(self._clock(), rows[-1].position + 1 if rows else 0)
+        first = max(self._clock(), rows[-1].position + 1 if rows else 0, intent.after + 1)
         added = [_Row(encoded, intent, first + index) for index, encoded in enumerate(intent.events)]
         self._streams[stream] = rows + added
         self._types.setdefault(stream, aggregate_type)

@@ -69,6 +69,24 @@ NO_METADATA = Metadata()
 _current: ContextVar[Metadata] = ContextVar("cassorm_event_metadata", default=NO_METADATA)
 
 
+_cause_position: ContextVar[int] = ContextVar("cassorm_cause_position", default=0)
+
+
+def cause_position() -> int:
+    """Return the position of the event that what is appended now comes from; 0 when there is none."""
+    return _cause_position.get()
+
+
+@contextmanager
+def behind(position: int) -> Iterator[None]:
+    """Give what is appended within the block later positions than this one."""
+    token = _cause_position.set(max(position, _cause_position.get()))
+    try:
+        yield
+    finally:
+        _cause_position.reset(token)
+
+
 def current_metadata() -> Metadata:
     """Return what the present context carries."""
     return _current.get()

@@ -10,7 +10,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.errors import ClusterError, ConfigurationError, StoreSettingsError, UnavailableError
 from cassorm.events.position import HASH
-from cassorm.events.tables import LAYOUT, TableNames
+from cassorm.events.tables import FEED_TTL_S, LAYOUT, TableNames
 
 _REMEDIES: Mapping[str, str] = {
     "layout": "Use the cassorm version that made this store, or a newer one that knows its layout",
@@ -23,7 +23,8 @@ class StoreSettings:
     """What all clients of a store must agree on.
 
     `serial` is SERIAL, or LOCAL_SERIAL together with the `home_dc` in which all writers live. `shards` and `hash`
-    say where a stream stands in the feed; `bucket_s` is the length of a feed partition in seconds.
+    say where a stream stands in the feed; `bucket_s` is the length of a feed partition in seconds, `feed_ttl_s` is how
+    long a pointer is kept. Without `feed` no pointers are written, and nobody can subscribe.
     """
 
     store_id: UUID
@@ -31,10 +32,11 @@ class StoreSettings:
     shards: int = 16
     hash: str = HASH
     bucket_s: int = 600
-    feed: bool = False
+    feed: bool = True
     serial: str = "SERIAL"
     home_dc: str | None = None
     id_type: str = "uuid"
+    feed_ttl_s: int = FEED_TTL_S
 
     @property
     def serial_consistency(self) -> Consistency:
@@ -63,6 +65,9 @@ def wanted_settings(local: Mapping[str, object]) -> StoreSettings:
             (settings.home_dc is not None) == (settings.serial == "LOCAL_SERIAL"),
             "Give home_dc together with serial='LOCAL_SERIAL', the data centre in which all writers live",
         ),
+        ("feed", isinstance(settings.feed, bool), "Use True or False"),
+        ("feed_ttl_s", isinstance(settings.feed_ttl_s, int) and settings.feed_ttl_s >= 5, "Use at least 5 seconds"),
+        ("bucket_s", isinstance(settings.bucket_s, int) and 1 <= settings.bucket_s <= 86_400, "Use 1 to 86400"),
         ("shards", isinstance(settings.shards, int) and 1 <= settings.shards <= 1024, "Use 1 to 1024"),
     )
     for name, right, remedy in checks:

@@ -4,17 +4,46 @@ from dataclasses import dataclass
 
 from cassorm.schema.table import Column, Table
 
-LAYOUT = 1
+LAYOUT = 2
 """The version of these tables, kept in the store's settings."""
+FEED_TTL_S = 7 * 24 * 3600
+"""How long a pointer is kept unless a store says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableNames:
-    """What the tables of a store are called in their keyspace."""
+    """What the tables of a store are called in their keyspace.
+
+    The settings are shared by all stores of a keyspace, a row each. The tables of the feed belong to one store alone:
+    those of a store whose `events` have a name of their own begin with it.
+    """
 
     events: str = "events"
     snapshots: str = "snapshots"
     settings: str = "event_store"
+
+    @property
+    def feed(self) -> str:
+        """Pointers to appends."""
+        return self._own("feed")
+
+    @property
+    def marks(self) -> str:
+        """Closing marks of the feed's shards."""
+        return self._own("feed_watermark")
+
+    @property
+    def checkpoints(self) -> str:
+        """Checkpoints of subscriptions."""
+        return self._own("checkpoints")
+
+    @property
+    def workers(self) -> str:
+        """Signs of life of workers."""
+        return self._own("workers")
+
+    def _own(self, name: str) -> str:
+        return name if self.events == "events" else f"{self.events}_{name}"
 
 
 def events_table(names: TableNames, keyspace: str | None, id_type: str) -> Table:
@@ -85,6 +114,7 @@ def settings_table(names: TableNames, keyspace: str | None) -> Table:
             Column("serial", "text"),
             Column("home_dc", "text"),
             Column("id_type", "text"),
+            Column("feed_ttl_s", "int"),
         ),
         partition_key=("id",),
         profile="lwt-only",
@@ -92,10 +122,89 @@ def settings_table(names: TableNames, keyspace: str | None) -> Table:
     )
 
 
-def store_tables(names: TableNames, keyspace: str | None, id_type: str) -> tuple[Table, ...]:
+def feed_table(names: TableNames, keyspace: str | None, id_type: str, ttl_s: int) -> Table:
+    """A row an append, written before its events: where to find them. Never updated nor deleted, gone by its TTL."""
+    return Table(
+        keyspace=keyspace,
+        name=names.feed,
+        columns=(
+            Column("shard", "int"),
+            Column("bucket", "bigint"),
+            Column("pos", "bigint"),
+            Column("aggregate_id", id_type),
+            Column("append_id", "uuid"),
+            Column("from_version", "int"),
+            Column("to_version", "int"),
+            Column("prev_pos", "bigint"),
+            Column("aggregate_type", "text"),
+            Column("event_types", "text"),
+        ),
+        partition_key=("shard", "bucket"),
+        clustering=(("pos", "asc"), ("aggregate_id", "asc")),
+        options={"default_time_to_live": ttl_s},
+        profile="time-window",
+        comment="cassorm: pointers to appends, by shard and time",
+    )
+
+
+def marks_table(names: TableNames, keyspace: str | None) -> Table:
+    """How far each shard of the feed is closed to writers, and how far it is resolved for readers."""
+    return Table(
+        keyspace=keyspace,
+        name=names.marks,
+        columns=(
+            Column("shard", "int"),
+            Column("closing", "bigint"),
+            Column("resolved_upto", "bigint"),
+            Column("owner", "uuid"),
+            Column("epoch", "int"),
+        ),
+        partition_key=("shard",),
+        profile="lwt-only",
+        comment="cassorm: closing marks of the feed's shards",
+    )
+
+
+def checkpoints_table(names: TableNames, keyspace: str | None) -> Table:
+    """How far each subscription has come in each shard, and who carries it on."""
+    return Table(
+        keyspace=keyspace,
+        name=names.checkpoints,
+        columns=(
+            Column("subscription", "text"),
+            Column("shard", "int"),
+            Column("pos", "bigint"),
+            Column("owner", "uuid"),
+            Column("epoch", "int"),
+        ),
+        partition_key=("subscription", "shard"),
+        profile="lwt-only",
+        comment="cassorm: checkpoints of subscriptions",
+    )
+
+
+def workers_table(names: TableNames, keyspace: str | None) -> Table:
+    """The signs of life of those who own shards and checkpoints."""
+    return Table(
+        keyspace=keyspace,
+        name=names.workers,
+        columns=(Column("worker", "uuid"), Column("beat", "int"), Column("epoch", "int")),
+        partition_key=("worker",),
+        profile="lwt-only",
+        comment="cassorm: signs of life of workers",
+    )
+
+
+def store_tables(
+    names: TableNames, keyspace: str | None, id_type: str, feed_ttl_s: int = FEED_TTL_S
+) -> tuple[Table, ...]:
     """All tables of a store, in the order in which they are created."""
     return (
         settings_table(names, keyspace),
         events_table(names, keyspace, id_type),
         snapshots_table(names, keyspace, id_type),
+        feed_table(names, keyspace, id_type, feed_ttl_s),
+        marks_table(names, keyspace),
+        checkpoints_table(names, keyspace),
+        workers_table(names, keyspace),
     )
