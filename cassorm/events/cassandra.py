@@ -17,6 +17,7 @@ from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
 from cassorm.events.event import Event, Recorded
 from cassorm.events.examination import log_findings
+from cassorm.events.feed_tables import FeedTables
 from cassorm.events.intent import (
     MAX_APPEND_BYTES,
     MAX_EVENT_BYTES,
@@ -29,7 +30,7 @@ from cassorm.events.intent import (
     plan,
 )
 from cassorm.events.metadata import Metadata
-from cassorm.events.pointers import Mark, Pointer, PointerTables, PointerWriter, pointer_params
+from cassorm.events.pointers import PointerTables, PointerWriter
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
 from cassorm.events.queues import Queues
@@ -149,9 +150,10 @@ class CassandraEventStore(EventStore):
         await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type, store.feed_ttl_s))
         self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
         if self._settings.feed:
-            await self._create_marks(self._settings.shards)
+            self.feed = FeedTables(self._session, self.keyspace, self.tables, self._settings)
+            await self.feed.create_marks()
             self._pointers = PointerWriter(
-                PointerTables(self._write_pointers, self._read_marks),
+                PointerTables(self.feed.write_pointers, self.feed.read_marks),
                 shards=self._settings.shards,
                 clock=self._clock,
                 most_ahead=self._most_ahead,
@@ -218,21 +220,6 @@ class CassandraEventStore(EventStore):
             return max(self._clock(), state.last_pos + 1, intent.after + 1)
         aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
         return await self._pointers.announce(intent, state.head, state.last_pos, aggregate_type, deadline)
-
-    async def _write_pointers(self, pointers: Sequence[Pointer]) -> None:
-        prepared = await self._prepare(self._queries.pointers(len(pointers)))
-        params = pointer_params(pointers, self.settings.bucket_s * 1_000_000)
-        await self._session.execute(prepared, params, consistency=self.settings.consistency, idempotent=True)
-
-    async def _read_marks(self, shards: Sequence[int]) -> dict[int, Mark]:
-        rows = await self._rows(self._queries.marks, shards)
-        return {shard: Mark(closing or 0, node_ms * 1000) for shard, closing, node_ms in rows}
-
-    async def _create_marks(self, shards: int) -> None:
-        missing = sorted(set(range(shards)) - set(await self._read_marks(range(shards))))
-        prepared = await self._prepare(self._queries.new_mark)
-        for shard in missing:
-            await self._session.execute(prepared, (shard,), consistency=self.settings.consistency, idempotent=True)
 
     async def _send(self, intent: Intent, base: int, state: State, pos: int, timeout: timedelta) -> Result:
         head, fence, closed = (state.head or None), state.fence, state.closed

@@ -11,17 +11,18 @@ Source: docs/explanation/feed.md.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from cassorm.errors import CassormError, ClockError, UnavailableError
 from cassorm.events.intent import Intent
 from cassorm.events.position import shard_of
-from cassorm.events.queries import PREPARED_POINTERS
 from cassorm.events.store import Stream
 
 SHARDS_TOGETHER = 8
 """Shards whose pointers go out in one message: the server warns of a batch over more than ten partitions."""
+POINTERS_TOGETHER = 24
+"""Pointers of one message: below the size at which the server warns of a batch."""
 AT_ONCE = 2
 """Messages of one lane under way at a time; the pointers that come meanwhile gather for the next."""
 
@@ -157,7 +158,7 @@ class PointerWriter:
     async def _run(self, lane: _Lane) -> None:
         try:
             while lane.waiting:
-                group, lane.waiting = lane.waiting[:PREPARED_POINTERS], lane.waiting[PREPARED_POINTERS:]
+                group, lane.waiting = lane.waiting[:POINTERS_TOGETHER], lane.waiting[POINTERS_TOGETHER:]
                 if not await self._settle(group):
                     await self._settle_by_shard(group)
         finally:
@@ -185,11 +186,3 @@ class PointerWriter:
         for member in group:
             shards.setdefault(member[0].shard, []).append(member)
         await asyncio.gather(*(self._settle(members, last=True) for members in shards.values()))
-
-
-def pointer_params(pointers: Sequence[Pointer], bucket_us: int) -> list[Any]:
-    """Return the parameters of `Queries.pointers`."""
-    params: list[Any] = []
-    for shard, pos, *rest in pointers:
-        params += (shard, pos // bucket_us, pos, *rest)
-    return params

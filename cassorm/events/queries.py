@@ -8,9 +8,6 @@ from cassorm.events.tables import TableNames
 PREPARED_BATCH = 32
 """Up to this many events an append is one prepared statement; above, a BATCH message of prepared statements."""
 
-PREPARED_POINTERS = 24
-"""Up to this many pointers are written together: below the size at which the server warns of a batch."""
-
 _EVENT = "version, event_id, append_id, event_type, schema_version, encoding, data, metadata, timestamp, pos"
 STATE_COLUMNS = ("head", "last_pos", "fence", "closed", "aggregate_type", "first")
 _STATE = ", ".join(STATE_COLUMNS)
@@ -47,25 +44,7 @@ class Queries:
         self.save_snapshot = f"INSERT INTO {snapshots} (aggregate_id, {_SNAPSHOT}) VALUES (?, ?, ?, ?, ?, ?, ?)"
         self.snapshots = f"SELECT {_SNAPSHOT} FROM {snapshots} {one} LIMIT ?"
         self.delete_snapshot = f"DELETE FROM {snapshots} {one} AND version = ?"
-        feed = quote_table(names.feed, keyspace)
-        marks = quote_table(names.marks, keyspace)
-        self._pointer = (
-            f"INSERT INTO {feed} (shard, bucket, pos, aggregate_id, append_id, from_version, to_version, prev_pos, "
-            "aggregate_type, event_types) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        self.marks = f"SELECT shard, closing, toUnixTimestamp(now()) FROM {marks} WHERE shard IN ?"
-        # Older than whatever an LWT writes there: it can bring a row into being, and never change one.
-        self.new_mark = (
-            f"INSERT INTO {marks} (shard, closing, resolved_upto, epoch) VALUES (?, 0, 0, 0) USING TIMESTAMP 1"
-        )
-        self.pointers = lru_cache(maxsize=PREPARED_POINTERS)(self._pointers)
         self.append = lru_cache(maxsize=PREPARED_BATCH)(self._append)
-
-    def _pointers(self, count: int) -> str:
-        """Return the insert of `count` pointers in one message."""
-        if count == 1:
-            return self._pointer
-        return f"BEGIN UNLOGGED BATCH {'; '.join([self._pointer] * count)}; APPLY BATCH"
 
     def _append(self, count: int) -> str:
         """Return the whole batch for `count` events."""

@@ -1,0 +1,155 @@
+"""The CQL of the feed: pointers, closing marks, fences."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from cassorm.cql.identifiers import quote_table
+from cassorm.driver.result import Result
+from cassorm.driver.session import Session
+from cassorm.errors import OutcomeUnknownError
+from cassorm.events.append import Row, State, state_of
+from cassorm.events.pointers import POINTERS_TOGETHER, Mark, Pointer
+from cassorm.events.queries import STATE_COLUMNS
+from cassorm.events.resolver import Standing
+from cassorm.events.settings import StoreSettings
+from cassorm.events.store import Stream
+from cassorm.events.tables import TableNames
+
+_POINTER: Final = "pos, aggregate_id, append_id, from_version, to_version, prev_pos, aggregate_type, event_types"
+_PAGE: Final = 5_000
+_ATTEMPTS: Final = 6
+
+
+class FeedTables:
+    """What the feed of one store asks of its tables, at the store's own consistency."""
+
+    def __init__(self, session: Session, keyspace: str, names: TableNames, settings: StoreSettings) -> None:
+        self._session = session
+        self._settings = settings
+        self._bucket_us = settings.bucket_s * 1_000_000
+        events, feed, marks = (quote_table(name, keyspace) for name in (names.events, names.feed, names.marks))
+        self._pointer = f"INSERT INTO {feed} (shard, bucket, {_POINTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self._pointers = lru_cache(maxsize=POINTERS_TOGETHER)(self._pointers_text)
+        self._slice = f"SELECT {_POINTER} FROM {feed} WHERE shard = ? AND bucket = ? AND pos > ? AND pos <= ?"
+        self._marks = f"SELECT shard, closing, toUnixTimestamp(now()) FROM {marks} WHERE shard IN ?"
+        self._new_mark = f"INSERT INTO {marks} (shard, closing, resolved_upto, epoch) VALUES (?, ?, ?, 0) IF NOT EXISTS"
+        self._standing = f"SELECT closing, resolved_upto, owner, epoch FROM {marks} WHERE shard = ?"
+        self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ?"
+        self._close = f"UPDATE {marks} SET closing = ? WHERE shard = ? IF owner = ? AND epoch = ?"
+        self._resolve = f"UPDATE {marks} SET resolved_upto = ? WHERE shard = ? IF owner = ? AND epoch = ?"
+        one = "WHERE aggregate_id = ?"
+        self._state = f"SELECT DISTINCT {', '.join(STATE_COLUMNS)}, aggregate_id FROM {events} {one}"
+        self._row = f"SELECT version, append_id, event_id, pos FROM {events} {one} AND version = ?"
+        self._raise = f"UPDATE {events} SET fence = ? {one} IF head = ? AND fence = ?"
+        self._clock = "SELECT toUnixTimestamp(now()) FROM system.local"
+
+    # -- writers -------------------------------------------------------------------------------------------------
+
+    async def create_marks(self) -> None:
+        """Bring the marks of all shards into being, at the node's present time: nothing was appended before."""
+        missing = sorted(set(range(self._settings.shards)) - set(await self.read_marks(range(self._settings.shards))))
+        if not missing:
+            return
+        now = await self.node_clock()
+        # By LWT: a mark that another process has created since may stand behind an append already.
+        await asyncio.gather(*(self._conditional(self._new_mark, (shard, now, now)) for shard in missing))
+
+    async def write_pointers(self, pointers: Sequence[Pointer]) -> None:
+        """Return when all are acknowledged; they may be written twice."""
+        params: list[Any] = []
+        for shard, pos, *rest in pointers:
+            params += (shard, pos // self._bucket_us, pos, *rest)
+        prepared = await self._session.prepare(self._pointers(len(pointers)))
+        await self._session.execute(prepared, params, consistency=self._settings.consistency, idempotent=True)
+
+    async def read_marks(self, shards: Sequence[int]) -> dict[int, Mark]:
+        """Return the marks of these shards that exist."""
+        return {shard: Mark(closing, node * 1000) for shard, closing, node in await self._rows(self._marks, [*shards])}
+
+    # -- resolvers -----------------------------------------------------------------------------------------------
+
+    async def node_clock(self) -> int:
+        """Return a node's time in microseconds."""
+        return int((await self._rows(self._clock))[0][0]) * 1000
+
+    async def standing(self, shard: int) -> Standing:
+        """Return what a shard's mark says."""
+        return Standing(*(await self._rows(self._standing, shard))[0])
+
+    async def claim(self, shard: int, owner: UUID, epoch: int) -> bool:
+        """Own the shard under the next epoch if it still stands at this one."""
+        result = await self._conditional(self._claim, (owner, epoch + 1, shard, epoch))
+        if result.applied:
+            return True
+        # Its own first copy, when that was not answered, looks like another's claim.
+        found = await self.standing(shard)
+        return (found.owner, found.epoch) == (owner, epoch + 1)
+
+    async def close(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
+        """Publish up to where the shard is closed to writers, if it is still owned under this epoch."""
+        return bool((await self._conditional(self._close, (upto, shard, owner, epoch))).applied)
+
+    async def resolve(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
+        """Publish up to where the shard is resolved for readers, if it is still owned under this epoch."""
+        return bool((await self._conditional(self._resolve, (upto, shard, owner, epoch))).applied)
+
+    async def raise_fence(self, stream: Stream, state: State) -> bool:
+        """Raise the stream's fence if its head and fence stand as told."""
+        params = ((state.fence or 0) + 1, stream, state.head or None, state.fence)
+        return bool((await self._conditional(self._raise, params)).applied)
+
+    async def state(self, stream: Stream) -> State:
+        """Return what a stream's next append is conditional on."""
+        found = await self._rows(self._state, stream)
+        return state_of(found[0][: len(STATE_COLUMNS)]) if found else State()
+
+    async def row(self, stream: Stream, version: int) -> Row | None:
+        """Return where a version of a stream stands; None when there is none."""
+        found = await self._rows(self._row, stream, version)
+        return Row(*found[0]) if found else None
+
+    async def pointers(self, shard: int, low: int, high: int) -> list[Pointer]:
+        """Return the pointers of a shard behind `low`, up to and with `high`, in the order of their positions."""
+        found: list[Pointer] = []
+        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
+            rows = await self._rows(self._slice, shard, bucket, low, high)
+            found += [Pointer(shard, *row) for row in rows]
+        return found
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def _pointers_text(self, count: int) -> str:
+        if count == 1:
+            return self._pointer
+        return f"BEGIN UNLOGGED BATCH {'; '.join([self._pointer] * count)}; APPLY BATCH"
+
+    async def _conditional(self, text: str, params: Sequence[object]) -> Result:
+        """Send a write whose condition makes sending it twice harmless, until it is answered."""
+        settings, attempt = self._settings, 1
+        prepared = await self._session.prepare(text)
+        while True:
+            try:
+                return await self._session.execute(
+                    prepared,
+                    params,
+                    consistency=settings.consistency,
+                    serial_consistency=settings.serial_consistency,
+                )
+            except OutcomeUnknownError:
+                if attempt == _ATTEMPTS:
+                    raise
+            await asyncio.sleep(0.02 * 2**attempt)
+            attempt += 1
+
+    async def _rows(self, text: str, *params: object) -> list[tuple[Any, ...]]:
+        prepared = await self._session.prepare(text)
+        return [
+            row
+            async for page in self._session.pages(
+                prepared, params, page_size=_PAGE, consistency=self._settings.consistency
+            )
+            for row in page
+        ]

@@ -1,0 +1,126 @@
+"""The closing half of the feed: up to which position of a shard it is known, for good, what was appended and what was not.
+
+A round closes the shard up to a position, and only then reads the pointers below it. For each, either its append stands
+in the stream, or the stream's fence is raised, so that the append can no longer land. What was appended by a writer
+that is paused, slow or dead is thereby never behind a reader's checkpoint: it landed before, or it begins again at a
+later position.
+
+Rounds of several resolvers may overlap: a mark only ever rises, and raising a fence twice costs a writer an attempt.
+
+Source: docs/explanation/feed.md.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from cassorm.events.append import Row, State
+from cassorm.events.pointers import Pointer
+from cassorm.events.store import Stream
+
+_AT_ONCE = 32
+"""Pointers of a round that are looked at together."""
+
+
+class Standing(NamedTuple):
+    """What a shard's mark says: closed to writers up to `closing`, resolved for readers up to `resolved_upto`.
+
+    Whoever claimed the shard last is its `owner`, under an `epoch` that rises with each claim.
+    """
+
+    closing: int
+    resolved_upto: int
+    owner: UUID | None
+    epoch: int
+
+
+class ResolverTables(NamedTuple):
+    """What resolving asks of the store. The writes are conditional, and sent again until their outcome is known."""
+
+    standing: Callable[[int], Awaitable[Standing]]
+    claim: Callable[[int, UUID, int], Awaitable[bool]]
+    """Own a shard under the epoch after the one given; False when another claimed it meanwhile."""
+    close: Callable[[int, int, UUID, int], Awaitable[bool]]
+    resolve: Callable[[int, int, UUID, int], Awaitable[bool]]
+    pointers: Callable[[int, int, int], Awaitable[list[Pointer]]]
+    """The pointers of a shard behind one position, up to and with another."""
+    state: Callable[[Stream], Awaitable[State]]
+    row: Callable[[Stream, int], Awaitable[Row | None]]
+    raise_fence: Callable[[Stream, State], Awaitable[bool]]
+    """Raise the fence of a stream that stands as told; False when it does not."""
+
+
+class Lost(Exception):  # noqa: N818 - an answer within this package, not an error of its user
+    """The shard has another owner by now."""
+
+
+class Resolver:
+    """Closes one shard, round by round, as its owner."""
+
+    def __init__(self, tables: ResolverTables, shard: int, owner: UUID) -> None:
+        self._tables = tables
+        self.shard = shard
+        self.owner = owner
+        self.epoch = 0
+        self.resolved_upto = 0
+        self._closing = 0
+
+    async def claim(self, known: Standing) -> bool:
+        """Own the shard from now on; False when it changed hands since `known` was read."""
+        if not await self._tables.claim(self.shard, self.owner, known.epoch):
+            return False
+        self.epoch = known.epoch + 1
+        self._closing, self.resolved_upto = known.closing, known.resolved_upto
+        return True
+
+    async def round(self, upto: int) -> list[Pointer]:
+        """Close and resolve the shard up to a position, at least as far as it was closed before.
+
+        Return the pointers of what was appended since the last round, in the order of their positions; there will
+        never be another one up to `resolved_upto`.
+
+        Raises:
+            Lost: another owner has claimed it; nothing was told to readers.
+        """
+        upto = max(upto, self._closing)
+        if upto > self._closing:
+            if not await self._tables.close(self.shard, upto, self.owner, self.epoch):
+                raise Lost
+            self._closing = upto
+        # Read after the mark was published: a writer whose pointer is not among them sees the mark.
+        pointers = await self._tables.pointers(self.shard, self.resolved_upto, upto)
+        appended: list[Pointer] = []
+        for start in range(0, len(pointers), _AT_ONCE):
+            group = pointers[start : start + _AT_ONCE]
+            settled = await asyncio.gather(*map(self.settle, group))
+            appended += [pointer for pointer, stands_there in zip(group, settled, strict=True) if stands_there]
+        if upto > self.resolved_upto:
+            if not await self._tables.resolve(self.shard, upto, self.owner, self.epoch):
+                raise Lost
+            self.resolved_upto = upto
+        return appended
+
+    async def settle(self, pointer: Pointer) -> bool:
+        """Tell, for good, whether the append that `pointer` announced stands in its stream."""
+        tables, stream = self._tables, pointer.stream
+        while True:
+            row = await tables.row(stream, pointer.from_version)
+            if row is not None:
+                return stands(pointer, row)
+            state = await tables.state(stream)
+            if state.head >= pointer.from_version:
+                if state.first > pointer.from_version:
+                    return False  # cut off behind a snapshot
+                continue
+            # A read cannot stop a paused writer whose batch is still to come; moving what it is conditional on does.
+            if await tables.raise_fence(stream, state):
+                return False
+
+
+def stands(pointer: Pointer, row: Row) -> bool:
+    """Tell whether the row at a pointer's first version is the one that it announced.
+
+    The same append under a later pointer counts there.
+    """
+    return row.append_id == pointer.append_id and row.pos == pointer.pos
