@@ -12,7 +12,7 @@ Source: docs/explanation/feed.md.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from cassorm.events.append import Row, State
@@ -49,6 +49,18 @@ class ResolverTables(NamedTuple):
     row: Callable[[Stream, int], Awaitable[Row | None]]
     raise_fence: Callable[[Stream, State], Awaitable[bool]]
     """Raise the fence of a stream that stands as told; False when it does not."""
+
+
+class Placed(Protocol):
+    """A row of an event: whose append it is, and at which position."""
+
+    @property
+    def append_id(self) -> UUID:
+        """The append that wrote it."""
+
+    @property
+    def pos(self) -> int:
+        """Where it stands in the feed."""
 
 
 class Lost(Exception):  # noqa: N818 - an answer within this package, not an error of its user
@@ -118,7 +130,7 @@ class Resolver:
                 return False
 
 
-def stands(pointer: Pointer, row: Row) -> bool:
+def stands(pointer: Pointer, row: Placed) -> bool:
     """Tell whether the row at a pointer's first version is the one that it announced.
 
     The same append under a later pointer counts there.
