@@ -352,6 +352,11 @@ class CassandraEventStore(EventStore):
         task = asyncio.get_running_loop().create_task(self._rows(query, stream, low, high))
         return (task, begin, low - 1) if backwards else (task, high + 1, end)
 
+    @staticmethod
+    def decode(stream: Stream, aggregate_type: str | None, row: Sequence[Any]) -> Recorded:
+        """Return a row of an event with its payload decoded."""
+        return _recorded(stream, aggregate_type, tuple(row))
+
     async def save_snapshot(self, stream: Stream, snapshot: Snapshot) -> None:
         """Keep a snapshot beside the stream; one of the same version is replaced."""
         check_stream(stream, self.settings.id_type)

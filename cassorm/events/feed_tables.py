@@ -1,7 +1,7 @@
 """The CQL of the feed: pointers, closing marks, fences."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -12,10 +12,12 @@ from cassorm.driver.session import Session
 from cassorm.errors import OutcomeUnknownError
 from cassorm.events.append import Row, State, state_of
 from cassorm.events.pointers import POINTERS_TOGETHER, Mark, Pointer
-from cassorm.events.queries import STATE_COLUMNS
+from cassorm.events.queries import EVENT_COLUMNS, STATE_COLUMNS
 from cassorm.events.resolver import Standing
 from cassorm.events.settings import StoreSettings
+from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
+from cassorm.events.subscription import Checkpoint, Parked
 from cassorm.events.tables import TableNames
 
 _POINTER: Final = "pos, aggregate_id, append_id, from_version, to_version, prev_pos, aggregate_type, event_types"
@@ -35,8 +37,10 @@ class FeedTables:
         self._pointers = lru_cache(maxsize=POINTERS_TOGETHER)(self._pointers_text)
         self._slice = f"SELECT {_POINTER} FROM {feed} WHERE shard = ? AND bucket = ? AND pos > ? AND pos <= ?"
         self._marks = f"SELECT shard, closing, toUnixTimestamp(now()) FROM {marks} WHERE shard IN ?"
-        self._new_mark = f"INSERT INTO {marks} (shard, closing, resolved_upto, epoch) VALUES (?, ?, ?, 0) IF NOT EXISTS"
-        self._standing = f"SELECT closing, resolved_upto, owner, epoch FROM {marks} WHERE shard = ?"
+        self._new_mark = (
+            f"INSERT INTO {marks} (shard, begun, closing, resolved_upto, epoch) VALUES (?, ?, ?, ?, 0) IF NOT EXISTS"
+        )
+        self._standings = f"SELECT shard, begun, closing, resolved_upto, owner, epoch FROM {marks} WHERE shard IN ?"
         self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ?"
         self._close = f"UPDATE {marks} SET closing = ? WHERE shard = ? IF owner = ? AND epoch = ?"
         self._resolve = f"UPDATE {marks} SET resolved_upto = ? WHERE shard = ? IF owner = ? AND epoch = ?"
@@ -44,6 +48,29 @@ class FeedTables:
         self._state = f"SELECT DISTINCT {', '.join(STATE_COLUMNS)}, aggregate_id FROM {events} {one}"
         self._row = f"SELECT version, append_id, event_id, pos FROM {events} {one} AND version = ?"
         self._raise = f"UPDATE {events} SET fence = ? {one} IF head = ? AND fence = ?"
+        self._release = f"UPDATE {marks} SET owner = null WHERE shard = ? IF owner = ? AND epoch = ?"
+        self._news = f"SELECT shard, {_POINTER} FROM {feed} WHERE shard IN ? AND bucket IN ? AND pos > ?"
+        self._events = f"SELECT {EVENT_COLUMNS} FROM {events} {one} AND version >= ? AND version <= ?"
+        self._below = f"SELECT {EVENT_COLUMNS} FROM {events} {one} AND version < ? ORDER BY version DESC"
+        checkpoints, workers, parked = (
+            quote_table(name, keyspace) for name in (names.checkpoints, names.workers, names.parked)
+        )
+        self._new_checkpoint = (
+            f"INSERT INTO {checkpoints} (subscription, shard, pos, epoch) VALUES (?, ?, ?, 0) IF NOT EXISTS"
+        )
+        self._checkpoints = f"SELECT shard, pos, owner, epoch FROM {checkpoints} WHERE subscription = ? AND shard IN ?"
+        mine = "WHERE subscription = ? AND shard = ?"
+        self._take = f"UPDATE {checkpoints} SET owner = ?, epoch = ? {mine} IF epoch = ?"
+        self._save = f"UPDATE {checkpoints} SET pos = ? {mine} IF owner = ? AND epoch = ?"
+        self._give = f"UPDATE {checkpoints} SET owner = null {mine} IF owner = ? AND epoch = ?"
+        self._beat = f"INSERT INTO {workers} (scope, worker, beat, subscriptions) VALUES ('worker', ?, ?, ?)"
+        self._workers = f"SELECT worker, beat, subscriptions FROM {workers} WHERE scope = 'worker'"
+        self._leave = f"DELETE FROM {workers} WHERE scope = 'worker' AND worker = ?"
+        self._park = (
+            f"INSERT INTO {parked} (subscription, shard, aggregate_id, version, event_type, pos, error, attempts) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self._parked = f"SELECT version FROM {parked} {mine} AND aggregate_id = ? LIMIT 1"
         self._clock = "SELECT toUnixTimestamp(now()) FROM system.local"
 
     # -- writers -------------------------------------------------------------------------------------------------
@@ -55,7 +82,7 @@ class FeedTables:
             return
         now = await self.node_clock()
         # By LWT: a mark that another process has created since may stand behind an append already.
-        await asyncio.gather(*(self._conditional(self._new_mark, (shard, now, now)) for shard in missing))
+        await asyncio.gather(*(self._conditional(self._new_mark, (shard, now, now, now)) for shard in missing))
 
     async def write_pointers(self, pointers: Sequence[Pointer]) -> None:
         """Return when all are acknowledged; they may be written twice."""
@@ -77,7 +104,11 @@ class FeedTables:
 
     async def standing(self, shard: int) -> Standing:
         """Return what a shard's mark says."""
-        return Standing(*(await self._rows(self._standing, shard))[0])
+        return (await self.standings([shard]))[shard]
+
+    async def standings(self, shards: Sequence[int]) -> dict[int, Standing]:
+        """Return what the marks of these shards say."""
+        return {shard: Standing(*rest) for shard, *rest in await self._rows(self._standings, [*shards])}
 
     async def claim(self, shard: int, owner: UUID, epoch: int) -> bool:
         """Own the shard under the next epoch if it still stands at this one."""
@@ -95,6 +126,10 @@ class FeedTables:
     async def resolve(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
         """Publish up to where the shard is resolved for readers, if it is still owned under this epoch."""
         return bool((await self._conditional(self._resolve, (upto, shard, owner, epoch))).applied)
+
+    async def release(self, shard: int, owner: UUID, epoch: int) -> None:
+        """Leave a shard to whoever comes next."""
+        await self._conditional(self._release, (shard, owner, epoch))
 
     async def raise_fence(self, stream: Stream, state: State) -> bool:
         """Raise the stream's fence if its head and fence stand as told."""
@@ -118,6 +153,95 @@ class FeedTables:
             rows = await self._rows(self._slice, shard, bucket, low, high)
             found += [Pointer(shard, *row) for row in rows]
         return found
+
+    # -- readers -------------------------------------------------------------------------------------------------
+
+    async def news(self, shards: Sequence[int], low: int, high: int) -> list[Pointer]:
+        """Return the pointers of these shards behind `low`, in the buckets up to that of `high`."""
+        buckets = [*range((low + 1) // self._bucket_us, high // self._bucket_us + 1)]
+        return [Pointer(*row) for row in await self._rows(self._news, [*shards], buckets, low)]
+
+    async def history(self, shard: int, low: int, high: int, *, most: int = 500) -> list[Pointer]:
+        """Return the first pointers of a shard behind `low`, up to and with `high`: none when there are none."""
+        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
+            prepared = await self._session.prepare(self._slice)
+            result = await self._session.execute(
+                prepared, (shard, bucket, low, high), consistency=self._settings.consistency, page_size=most
+            )
+            found = [Pointer(shard, *row) for row in result.rows]
+            if found and result.page_state is not None:
+                # The page may have ended between two pointers of one position.
+                last = found[-1].pos
+                found = [pointer for pointer in found if pointer.pos < last] or await self.pointers(shard, low, last)
+            if found:
+                return found
+        return []
+
+    async def events(self, stream: Stream, low: int, high: int) -> list[Stored]:
+        """Return the events of a stream from one version to another, both included, oldest first."""
+        return [Stored(*row) for row in await self._rows(self._events, stream, low, high)]
+
+    async def behind(self, stream: Stream, pos: int, version: int) -> list[Stored]:
+        """Return the events of a stream behind a position and below a version, oldest first."""
+        found: list[Stored] = []
+        prepared = await self._session.prepare(self._below)
+        async for row in self._session.stream(
+            prepared, (stream, version), page_size=50, consistency=self._settings.consistency
+        ):
+            event = Stored(*row)
+            if event.pos <= pos:
+                break
+            found.append(event)
+        return found[::-1]
+
+    async def begin(self, subscription: str, shard: int, pos: int) -> None:
+        """Bring a checkpoint into being, if there is none."""
+        await self._conditional(self._new_checkpoint, (subscription, shard, pos))
+
+    async def checkpoints(self, subscription: str, shards: Sequence[int]) -> dict[int, Checkpoint]:
+        """Return a subscription's checkpoints in these shards."""
+        rows = await self._rows(self._checkpoints, subscription, [*shards])
+        return {shard: Checkpoint(*rest) for shard, *rest in rows}
+
+    async def take(self, subscription: str, shard: int, owner: UUID, epoch: int) -> bool:
+        """Own a checkpoint under the next epoch if it still stands at this one."""
+        if (await self._conditional(self._take, (owner, epoch + 1, subscription, shard, epoch))).applied:
+            return True
+        found = (await self.checkpoints(subscription, [shard]))[shard]
+        return (found.owner, found.epoch) == (owner, epoch + 1)
+
+    async def save(self, subscription: str, shard: int, pos: int, owner: UUID, epoch: int) -> bool:
+        """Move a checkpoint if it is still owned under this epoch."""
+        return bool((await self._conditional(self._save, (pos, subscription, shard, owner, epoch))).applied)
+
+    async def give(self, subscription: str, shard: int, owner: UUID, epoch: int) -> None:
+        """Leave a checkpoint to whoever comes next."""
+        await self._conditional(self._give, (subscription, shard, owner, epoch))
+
+    async def park(self, shard: int, parked: Parked) -> None:
+        """Keep an event that could not be handled."""
+        name, stream, version, event_type, pos, error, attempts = parked
+        await self._write(self._park, (name, shard, stream, version, event_type, pos, error, attempts))
+
+    async def parked(self, subscription: str, shard: int, stream: Stream) -> int | None:
+        """Return the lowest version of a stream that is parked; None when none is."""
+        found = await self._rows(self._parked, subscription, shard, stream)
+        return int(found[0][0]) if found else None
+
+    # -- workers -------------------------------------------------------------------------------------------------
+
+    async def beat(self, worker: UUID, beat: int, subscriptions: Iterable[str]) -> None:
+        """Give a sign of life."""
+        await self._write(self._beat, (worker, beat, {*subscriptions}))
+
+    async def workers(self) -> dict[UUID, tuple[int, frozenset[str]]]:
+        """Return the beat and the subscriptions of every worker."""
+        rows = await self._rows(self._workers)
+        return {worker: (beat, frozenset(subscriptions or ())) for worker, beat, subscriptions in rows}
+
+    async def leave(self, worker: UUID) -> None:
+        """Give no signs of life any more."""
+        await self._write(self._leave, (worker,))
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -143,6 +267,10 @@ class FeedTables:
                     raise
             await asyncio.sleep(0.02 * 2**attempt)
             attempt += 1
+
+    async def _write(self, text: str, params: Sequence[object]) -> None:
+        prepared = await self._session.prepare(text)
+        await self._session.execute(prepared, params, consistency=self._settings.consistency, idempotent=True)
 
     async def _rows(self, text: str, *params: object) -> list[tuple[Any, ...]]:
         prepared = await self._session.prepare(text)

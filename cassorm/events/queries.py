@@ -8,7 +8,7 @@ from cassorm.events.tables import TableNames
 PREPARED_BATCH = 32
 """Up to this many events an append is one prepared statement; above, a BATCH message of prepared statements."""
 
-_EVENT = "version, event_id, append_id, event_type, schema_version, encoding, data, metadata, timestamp, pos"
+EVENT_COLUMNS = "version, event_id, append_id, event_type, schema_version, encoding, data, metadata, timestamp, pos"
 STATE_COLUMNS = ("head", "last_pos", "fence", "closed", "aggregate_type", "first")
 _STATE = ", ".join(STATE_COLUMNS)
 _SNAPSHOT = "version, event_id, schema_version, encoding, data, timestamp"
@@ -38,8 +38,8 @@ class Queries:
         self.insert_first = f"{self.insert} IF NOT EXISTS"
         self.state = f"SELECT DISTINCT {_STATE}, aggregate_id FROM {events} {one}"
         self.rows = f"SELECT version, append_id, event_id, pos FROM {events} {slice_}"
-        self.first_page = f"SELECT {_EVENT}, {_STATE} FROM {events} {slice_}"
-        self.forwards = f"SELECT {_EVENT} FROM {events} {slice_}"
+        self.first_page = f"SELECT {EVENT_COLUMNS}, {_STATE} FROM {events} {slice_}"
+        self.forwards = f"SELECT {EVENT_COLUMNS} FROM {events} {slice_}"
         self.backwards = f"{self.forwards} ORDER BY version DESC"
         self.save_snapshot = f"INSERT INTO {snapshots} (aggregate_id, {_SNAPSHOT}) VALUES (?, ?, ?, ?, ?, ?, ?)"
         self.snapshots = f"SELECT {_SNAPSHOT} FROM {snapshots} {one} LIMIT ?"

@@ -26,9 +26,11 @@ _AT_ONCE = 32
 class Standing(NamedTuple):
     """What a shard's mark says: closed to writers up to `closing`, resolved for readers up to `resolved_upto`.
 
+    Nothing stands at `begun` or before: the shard was closed up to there when it was made.
     Whoever claimed the shard last is its `owner`, under an `epoch` that rises with each claim.
     """
 
+    begun: int
     closing: int
     resolved_upto: int
     owner: UUID | None

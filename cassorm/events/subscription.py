@@ -11,7 +11,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, NamedTuple
 from uuid import UUID
@@ -49,6 +49,7 @@ class Subscription:
     handler: Handler
     event_types: frozenset[str] | None = None
     aggregate_types: frozenset[str] | None = None
+    begin: Literal["beginning", "now"] = "beginning"
     concurrency: int = 32
     attempts: int = 5
     first_pause: timedelta = timedelta(milliseconds=100)
@@ -91,13 +92,6 @@ class Overtaken(Exception):  # noqa: N818 - an answer within this package, not a
     """The checkpoint has another owner by now."""
 
 
-@dataclass(slots=True)
-class _Lane:
-    """The deliveries of one stream that wait, oldest first."""
-
-    waiting: deque[Delivery] = field(default_factory=deque)
-
-
 class Cursor:
     """Carries one subscription through one shard, as its owner."""
 
@@ -107,9 +101,12 @@ class Cursor:
         self._feed = feed
         self._tables = tables
         self._taken_upto = checkpoint
-        self._lanes: dict[Stream, _Lane] = {}
-        self._outstanding: list[int] = []
+        self._lanes: dict[Stream, deque[tuple[int, Delivery]]] = {}
+        """Of each stream what waits for its turn, oldest first."""
+        self._outstanding: list[tuple[int, int]] = []
+        """Positions of what is taken and not handled, lowest first, each with the number of its taking."""
         self._handled: set[int] = set()
+        self._takings = 0
         self._blocked: dict[Stream, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(subscription.concurrency)
@@ -155,12 +152,14 @@ class Cursor:
         while len(self._outstanding) >= self.subscription.most_ahead:
             self._room.clear()
             await self._room.wait()
-        heapq.heappush(self._outstanding, delivery.pos)
+        self._takings += 1
+        heapq.heappush(self._outstanding, (delivery.pos, self._takings))
+        taken = (self._takings, delivery._replace(events=wanted))
         lane = self._lanes.get(delivery.stream)
         if lane is not None:
-            lane.waiting.append(delivery._replace(events=wanted))
+            lane.append(taken)
             return
-        self._lanes[delivery.stream] = _Lane(deque([delivery._replace(events=wanted)]))
+        self._lanes[delivery.stream] = deque([taken])
         task = asyncio.get_running_loop().create_task(self._work(delivery.stream))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -170,12 +169,12 @@ class Cursor:
     async def _work(self, stream: Stream) -> None:
         lane = self._lanes[stream]
         async with self._slots:
-            while lane.waiting:
-                delivery = lane.waiting.popleft()
+            while lane:
+                taking, delivery = lane.popleft()
                 for event in delivery.events:
                     await self._handle(stream, delivery.aggregate_type, event)
-                self._done(delivery.pos)
-        del self._lanes[stream]
+                self._done(taking)
+            self._lanes.pop(stream, None)
 
     async def _handle(self, stream: Stream, aggregate_type: str | None, event: Stored) -> None:
         subscription = self.subscription
@@ -204,10 +203,10 @@ class Cursor:
         parked = Parked(self.subscription.name, stream, event.version, event.event_type, event.pos, error, attempts)
         await self._tables.park(parked)
 
-    def _done(self, pos: int) -> None:
-        self._handled.add(pos)
-        while self._outstanding and self._outstanding[0] in self._handled:
-            self._handled.discard(heapq.heappop(self._outstanding))
+    def _done(self, taking: int) -> None:
+        self._handled.add(taking)
+        while self._outstanding and self._outstanding[0][1] in self._handled:
+            self._handled.discard(heapq.heappop(self._outstanding)[1])
         self._room.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -215,13 +214,21 @@ class Cursor:
         if not task.cancelled() and task.exception() is not None and self.failure is None:
             self.failure = task.exception()
 
+    async def stop(self) -> None:
+        """Handle nothing more: what is being handled is cancelled, what waits is left."""
+        self._lanes.clear()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     # -- the checkpoint ------------------------------------------------------------------------------------------
 
     @property
     def handled_upto(self) -> int:
         """Up to where everything is handled."""
         if self._outstanding:
-            return min(self._outstanding[0] - 1, self._taken_upto)
+            return min(self._outstanding[0][0] - 1, self._taken_upto)
         return self._taken_upto
 
     async def save(self) -> None:

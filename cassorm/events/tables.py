@@ -42,6 +42,11 @@ class TableNames:
         """Signs of life of workers."""
         return self._own("workers")
 
+    @property
+    def parked(self) -> str:
+        """Events that subscriptions could not handle."""
+        return self._own("parked_events")
+
     def _own(self, name: str) -> str:
         return name if self.events == "events" else f"{self.events}_{name}"
 
@@ -154,6 +159,7 @@ def marks_table(names: TableNames, keyspace: str | None) -> Table:
         name=names.marks,
         columns=(
             Column("shard", "int"),
+            Column("begun", "bigint"),
             Column("closing", "bigint"),
             Column("resolved_upto", "bigint"),
             Column("owner", "uuid"),
@@ -188,10 +194,38 @@ def workers_table(names: TableNames, keyspace: str | None) -> Table:
     return Table(
         keyspace=keyspace,
         name=names.workers,
-        columns=(Column("worker", "uuid"), Column("beat", "int"), Column("epoch", "int")),
-        partition_key=("worker",),
-        profile="lwt-only",
+        columns=(
+            Column("scope", "text"),
+            Column("worker", "uuid"),
+            Column("beat", "int"),
+            Column("subscriptions", "frozen<set<text>>"),
+        ),
+        partition_key=("scope",),
+        clustering=(("worker", "asc"),),
+        profile="latest-few",
         comment="cassorm: signs of life of workers",
+    )
+
+
+def parked_table(names: TableNames, keyspace: str | None, id_type: str) -> Table:
+    """Events that a subscription could not handle, with what went wrong; oldest first within a stream."""
+    return Table(
+        keyspace=keyspace,
+        name=names.parked,
+        columns=(
+            Column("subscription", "text"),
+            Column("shard", "int"),
+            Column("aggregate_id", id_type),
+            Column("version", "int"),
+            Column("event_type", "text"),
+            Column("pos", "bigint"),
+            Column("error", "text"),
+            Column("attempts", "int"),
+        ),
+        partition_key=("subscription", "shard"),
+        clustering=(("aggregate_id", "asc"), ("version", "asc")),
+        profile="latest-few",
+        comment="cassorm: events that subscriptions could not handle",
     )
 
 
@@ -207,4 +241,5 @@ def store_tables(
         marks_table(names, keyspace),
         checkpoints_table(names, keyspace),
         workers_table(names, keyspace),
+        parked_table(names, keyspace, id_type),
     )

@@ -1,0 +1,359 @@
+"""A process that carries subscriptions: it shares the shards with others, resolves its own, and tells its handlers.
+
+Who is alive is judged by signs of life that have changed within the lease, by this process's own clock. That is for
+liveness alone: what an owner writes is conditional on its epoch, and effects are kept once by other means. So a process
+that was suspended, and goes on as if nothing had happened, does work twice at worst.
+
+Source: docs/explanation/feed.md.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from cassorm.errors import ClusterError
+from cassorm.events.cassandra import CassandraEventStore
+from cassorm.events.feed_tables import FeedTables
+from cassorm.events.pointers import Pointer
+from cassorm.events.resolver import Lost, Resolver, ResolverTables, stands
+from cassorm.events.shard_feed import ShardFeed, Sources, Stored
+from cassorm.events.subscription import Cursor, CursorTables, Overtaken, Subscription
+
+logger = logging.getLogger("cassorm.events")
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Counts the time for which the machine was suspended, where there is such a clock."""
+
+
+def awake() -> float:
+    """Return seconds of a clock that nobody sets."""
+    return time.clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a worker does what."""
+
+    beat: timedelta = timedelta(seconds=1)
+    lease: timedelta = timedelta(seconds=6)
+    """Without a sign of life for so long a worker counts as dead, and stops handling by itself."""
+    trail: timedelta = timedelta(milliseconds=500)
+    """How far closing trails the present: so that few writers have to begin again."""
+    closing: timedelta = timedelta(seconds=1)
+    busy: timedelta = timedelta(milliseconds=15)
+    idle: timedelta = timedelta(milliseconds=500)
+    """Between two looks at the feed: when there was something a moment ago, and when there was not."""
+    overlap: timedelta = timedelta(milliseconds=100)
+    """How far each look goes back: what lands later still is found when the shard is closed."""
+    checkpoint: timedelta = timedelta(seconds=1)
+    rest: timedelta = timedelta(minutes=5)
+    """How often a shard in which nothing happens is closed all the same."""
+
+
+class Alive:
+    """Who is alive, by signs of life that change."""
+
+    def __init__(self, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._seen: dict[UUID, tuple[int, float, frozenset[str]]] = {}
+        self._begun = awake()
+
+    def saw(self, beats: dict[UUID, tuple[int, frozenset[str]]]) -> None:
+        """Take note of all signs of life."""
+        now = awake()
+        for worker, (beat, subscriptions) in beats.items():
+            known = self._seen.get(worker)
+            changed = known is None or known[0] != beat
+            self._seen[worker] = (beat, now if changed or known is None else known[1], subscriptions)
+        for worker in self._seen.keys() - beats.keys():
+            del self._seen[worker]
+
+    def workers(self, subscription: str | None = None) -> list[UUID]:
+        """Return those who are alive, sorted; only those who carry a subscription if one is named."""
+        now = awake()
+        return sorted(
+            worker
+            for worker, (_, changed, subscriptions) in self._seen.items()
+            if now - changed < self._lease_s and (subscription is None or subscription in subscriptions)
+        )
+
+    def gone(self, owner: UUID | None) -> bool:
+        """Tell whether an owner has given no sign of life for the lease; it cannot be told before that has passed."""
+        if owner is None:
+            return True
+        known = self._seen.get(owner)
+        since = self._begun if known is None else known[1]
+        return awake() - since >= self._lease_s
+
+
+@dataclass(slots=True)
+class _Running:
+    cursor: Cursor
+    epoch: int
+    task: asyncio.Task[None]
+
+
+class Worker:
+    """Carries subscriptions to the events of one store until it is stopped; any number of processes share the work."""
+
+    def __init__(
+        self, store: CassandraEventStore, subscriptions: Iterable[Subscription], *, pace: Pace | None = None
+    ) -> None:
+        self.id = uuid4()
+        self.pace = pace or Pace()
+        self.subscriptions = {subscription.name: subscription for subscription in subscriptions}
+        self._store = store
+        self._feed: FeedTables = store.feed
+        self._shards = range(store.settings.shards)
+        self._alive = Alive(self.pace.lease.total_seconds())
+        self._feeds: dict[int, ShardFeed] = {}
+        self._looked: dict[int, int] = {}
+        self._resolvers: dict[int, Resolver] = {}
+        self._closed: dict[int, float] = {}
+        self._running: dict[tuple[str, int], _Running] = {}
+        self._beats = 0
+        self._last_beat = awake()
+        self._stopping = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    # -- its life ------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry the subscriptions until `stop`; then hand over what it owns."""
+        await self._beat()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for step, pause in (
+                    (self._beat, self.pace.beat),
+                    (self._share, self.pace.beat),
+                    (self._resolve, self.pace.closing),
+                    (self._save, self.pace.checkpoint),
+                ):
+                    tasks.create_task(self._repeat(step, pause))
+                tasks.create_task(self._look_on())
+        finally:
+            await self._hand_over()
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        self._stopping.set()
+
+    @property
+    def carried(self) -> list[tuple[str, int]]:
+        """The subscriptions and shards that this worker carries at the moment."""
+        return sorted(self._running)
+
+    async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]], pause: timedelta) -> None:
+        while not self._stopping.is_set():
+            try:
+                await step()
+            except ClusterError as error:
+                logger.warning("worker %s: %s", self.id, error)
+            await self._pause(pause)
+
+    async def _pause(self, pause: timedelta) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause.total_seconds()):
+                await self._stopping.wait()
+
+    async def _beat(self) -> None:
+        begun = awake()
+        self._beats += 1
+        await self._feed.beat(self.id, self._beats, self.subscriptions)
+        if begun - self._last_beat >= self.pace.lease.total_seconds():
+            # Others may have taken over meanwhile: own nothing before it is claimed again.
+            logger.warning(
+                "worker %s gave no sign of life for %.1f s: it lets go of all", self.id, begun - self._last_beat
+            )
+            await self._let_go(list(self._running), give=False)
+            self._resolvers.clear()
+        self._last_beat = begun
+        self._alive.saw(await self._feed.workers())
+
+    async def _hand_over(self) -> None:
+        await self._let_go(list(self._running), give=True)
+        for shard, resolver in list(self._resolvers.items()):
+            del self._resolvers[shard]
+            with suppress(ClusterError):
+                await self._feed.release(shard, self.id, resolver.epoch)
+        with suppress(ClusterError):
+            await self._feed.leave(self.id)
+
+    # -- sharing -------------------------------------------------------------------------------------------------
+
+    async def _share(self) -> None:
+        """Claim what falls to this worker and is free, let go of what falls to another."""
+        resolving = self._mine(self._alive.workers())
+        for shard in [shard for shard in self._resolvers if shard not in resolving]:
+            resolver = self._resolvers.pop(shard)
+            await self._feed.release(shard, self.id, resolver.epoch)
+        missing = sorted(resolving - self._resolvers.keys())
+        if missing:
+            for shard, standing in (await self._feed.standings(missing)).items():
+                if standing.owner == self.id or self._alive.gone(standing.owner):
+                    resolver = Resolver(self._resolver_tables(), shard, self.id)
+                    if await resolver.claim(standing):
+                        self._resolvers[shard] = resolver
+        for subscription in self.subscriptions.values():
+            await self._share_out(subscription)
+
+    async def _share_out(self, subscription: Subscription) -> None:
+        mine = self._mine(self._alive.workers(subscription.name))
+        owned = {shard for name, shard in self._running if name == subscription.name}
+        ended = [shard for shard in owned if self._running[subscription.name, shard].task.done()]
+        for shard in ended:
+            running = self._running[subscription.name, shard]
+            if not running.task.cancelled() and (error := running.task.exception()) is not None:
+                logger.error("subscription %s, shard %d ended: %r", subscription.name, shard, error)
+        await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
+        missing = sorted(mine - owned)
+        if not missing:
+            return
+        standing = await self._feed.checkpoints(subscription.name, missing)
+        for shard in [shard for shard in missing if shard not in standing]:
+            marks = await self._feed.standing(shard)
+            begin = marks.begun if subscription.begin == "beginning" else marks.resolved_upto
+            await self._feed.begin(subscription.name, shard, begin)
+            standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
+        for shard, checkpoint in standing.items():
+            if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner):
+                continue
+            if await self._feed.take(subscription.name, shard, self.id, checkpoint.epoch):
+                await self._start(subscription, shard, checkpoint.pos, checkpoint.epoch + 1)
+
+    def _mine(self, workers: Sequence[UUID]) -> set[int]:
+        if self.id not in workers:
+            return set()
+        at = workers.index(self.id)
+        return {shard for shard in self._shards if shard % len(workers) == at}
+
+    async def _start(self, subscription: Subscription, shard: int, pos: int, epoch: int) -> None:
+        feed = self._feeds.get(shard)
+        if feed is None:
+            resolved = (await self._feed.standing(shard)).resolved_upto
+            sources = Sources(self._feed.events, self._feed.behind, self._feed.pointers)
+            feed = self._feeds[shard] = ShardFeed(sources, shard, resolved)
+            self._looked[shard] = resolved
+        tables = CursorTables(
+            history=self._feed.history,
+            load=self._load,
+            decode=self._store.decode,
+            save=partial(self._save_at, subscription.name, shard, epoch),
+            park=partial(self._feed.park, shard),
+            parked=partial(self._feed.parked, subscription.name, shard),
+        )
+        cursor = Cursor(subscription, feed, tables, pos)
+        task = asyncio.get_running_loop().create_task(cursor.run())
+        self._running[subscription.name, shard] = _Running(cursor, epoch, task)
+
+    async def _save_at(self, subscription: str, shard: int, epoch: int, pos: int) -> bool:
+        return await self._feed.save(subscription, shard, pos, self.id, epoch)
+
+    async def _load(self, pointer: Pointer) -> list[Stored]:
+        events = await self._feed.events(pointer.stream, pointer.from_version, pointer.to_version)
+        return events if events and events[0].version == pointer.from_version and stands(pointer, events[0]) else []
+
+    async def _let_go(self, keys: Sequence[tuple[str, int]], *, give: bool) -> None:
+        """Stop handling, and leave the checkpoints where everything is handled."""
+        let_go = [(key, self._running.pop(key)) for key in keys]
+        for (_, _), running in let_go:
+            running.task.cancel()
+        await asyncio.gather(*(running.task for _, running in let_go), return_exceptions=True)
+        for (name, shard), running in let_go:
+            await running.cursor.stop()
+            if not give:
+                continue
+            with suppress(Overtaken, ClusterError):
+                await running.cursor.save()
+                await self._feed.give(name, shard, self.id, running.epoch)
+        carried = {shard for _, shard in self._running}
+        for shard in [shard for shard in self._feeds if shard not in carried]:
+            del self._feeds[shard], self._looked[shard]
+
+    # -- the feed ------------------------------------------------------------------------------------------------
+
+    async def _look_on(self) -> None:
+        """Look at the feed again and again: often while something comes, rarely when nothing does."""
+        pause, busy, idle = self.pace.busy, self.pace.busy, self.pace.idle
+        quiet_since = awake()
+        while not self._stopping.is_set():
+            try:
+                if self._feeds and await self._look():
+                    quiet_since = awake()
+            except ClusterError as error:
+                logger.warning("worker %s: %s", self.id, error)
+            pause = busy if awake() - quiet_since < 2 else idle
+            await self._pause(pause)
+
+    async def _look(self) -> bool:
+        now = await self._now()
+        overlap = int(self.pace.overlap.total_seconds() * 1e6)
+        low = min(self._looked.values()) - overlap
+        low = max(low, min(feed.complete_upto for feed in self._feeds.values()))
+        found = await self._feed.news(sorted(self._feeds), low, now + 10_000_000)
+        by_shard: dict[int, list[Pointer]] = {}
+        for pointer in found:
+            by_shard.setdefault(pointer.shard, []).append(pointer)
+        something = False
+        for shard, feed in list(self._feeds.items()):
+            pointers = by_shard.get(shard, [])
+            if pointers:
+                self._looked[shard] = max(self._looked[shard], min(now, pointers[-1].pos))
+            else:
+                self._looked[shard] = max(self._looked[shard], now - overlap)
+            if pointers or feed.unsettled:
+                something = bool(await feed.look(pointers)) or bool(feed.unsettled) or something
+            self._forget(shard, feed)
+        return something
+
+    def _forget(self, shard: int, feed: ShardFeed) -> None:
+        taken = [running.cursor.number for (_, at), running in self._running.items() if at == shard]
+        if taken:
+            feed.taken(min(taken))
+
+    async def _now(self) -> int:
+        return time.time_ns() // 1000
+
+    async def _resolve(self) -> None:
+        """Close the shards of this worker where there is something to close, and learn how far the others are."""
+        upto = await self._now() - int(self.pace.trail.total_seconds() * 1e6)
+        for shard, resolver in list(self._resolvers.items()):
+            feed = self._feeds.get(shard)
+            rested = awake() - self._closed.get(shard, 0) >= self.pace.rest.total_seconds()
+            if not rested and feed is not None and not feed.published and not feed.unsettled:
+                continue
+            try:
+                before = resolver.resolved_upto
+                appended = await resolver.round(upto)
+            except Lost:
+                self._resolvers.pop(shard, None)
+                continue
+            self._closed[shard] = awake()
+            if feed is not None:
+                await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
+        others = [shard for shard, feed in self._feeds.items() if shard not in self._resolvers]
+        if others:
+            for shard, standing in (await self._feed.standings(others)).items():
+                feed = self._feeds.get(shard)
+                if feed is not None:
+                    await feed.finish(standing.resolved_upto)
+
+    async def _save(self) -> None:
+        for key, running in list(self._running.items()):
+            try:
+                await running.cursor.save()
+            except Overtaken:
+                await self._let_go([key], give=False)
+
+    def _resolver_tables(self) -> ResolverTables:
+        feed = self._feed
+        return ResolverTables(
+            feed.standing, feed.claim, feed.close, feed.resolve, feed.pointers, feed.state, feed.row, feed.raise_fence
+        )
