@@ -64,7 +64,9 @@ class FeedTables:
         self._save = f"UPDATE {checkpoints} SET pos = ? {mine} IF owner = ? AND epoch = ?"
         self._give = f"UPDATE {checkpoints} SET owner = null {mine} IF owner = ? AND epoch = ?"
         self._beat = f"INSERT INTO {workers} (scope, worker, beat, subscriptions) VALUES ('worker', ?, ?, ?)"
-        self._workers = f"SELECT worker, beat, subscriptions FROM {workers} WHERE scope = 'worker'"
+        self._workers = (
+            f"SELECT worker, beat, subscriptions, toUnixTimestamp(now()) FROM {workers} WHERE scope = 'worker'"
+        )
         self._leave = f"DELETE FROM {workers} WHERE scope = 'worker' AND worker = ?"
         self._park = (
             f"INSERT INTO {parked} (subscription, shard, aggregate_id, version, event_type, pos, error, attempts) "
@@ -234,10 +236,11 @@ class FeedTables:
         """Give a sign of life."""
         await self._write(self._beat, (worker, beat, {*subscriptions}))
 
-    async def workers(self) -> dict[UUID, tuple[int, frozenset[str]]]:
-        """Return the beat and the subscriptions of every worker."""
+    async def workers(self) -> tuple[dict[UUID, tuple[int, frozenset[str]]], int]:
+        """Return the beat and the subscriptions of every worker, one at least, and the node's clock in microseconds."""
         rows = await self._rows(self._workers)
-        return {worker: (beat, frozenset(subscriptions or ())) for worker, beat, subscriptions in rows}
+        beats = {worker: (beat, frozenset(subscriptions or ())) for worker, beat, subscriptions, _ in rows}
+        return beats, rows[0][3] * 1000
 
     async def leave(self, worker: UUID) -> None:
         """Give no signs of life any more."""

@@ -86,6 +86,8 @@ class CursorTables(NamedTuple):
     park: Callable[[Parked], Awaitable[None]]
     parked: Callable[[Stream], Awaitable[int | None]]
     """The lowest version of a stream that is parked."""
+    owned: Callable[[], Awaitable[None]]
+    """Return when its owner has given a sign of life within the lease: at once, or after the next one."""
 
 
 class Overtaken(Exception):  # noqa: N818 - an answer within this package, not an error of its user
@@ -100,6 +102,7 @@ class Cursor:
         self.checkpoint = checkpoint
         self._feed = feed
         self._tables = tables
+        self._begun_at = checkpoint
         self._taken_upto = checkpoint
         self._lanes: dict[Stream, deque[tuple[int, Delivery]]] = {}
         """Of each stream what waits for its turn, oldest first."""
@@ -138,15 +141,19 @@ class Cursor:
             self._feed.news.clear()
             for number, delivery in list(self._feed.published):
                 if number >= self.number:
-                    if delivery.pos > self.checkpoint:
-                        await self._take(delivery)
+                    await self._take(delivery)
                     self.number = number + 1
             if self.number == self._feed.count:
                 self._taken_upto = max(self._taken_upto, self._feed.complete_upto)
                 await self._feed.news.wait()
 
     async def _take(self, delivery: Delivery) -> None:
-        wanted = [event for event in delivery.events if self.subscription.wants(delivery.aggregate_type, event)]
+        # One by one: a delivery may have brought together what a former owner has handled and what nobody has.
+        wanted = [
+            event
+            for event in delivery.events
+            if event.pos > self._begun_at and self.subscription.wants(delivery.aggregate_type, event)
+        ]
         if not wanted:
             return
         while len(self._outstanding) >= self.subscription.most_ahead:
@@ -187,6 +194,7 @@ class Cursor:
         pause = subscription.first_pause.total_seconds()
         for attempt in range(1, subscription.attempts + 1):
             try:
+                await self._tables.owned()
                 recorded = self._tables.decode(stream, aggregate_type, event)
                 async with asyncio.timeout(subscription.handler_timeout.total_seconds()):
                     await subscription.handler(recorded)
@@ -213,6 +221,12 @@ class Cursor:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None and self.failure is None:
             self.failure = task.exception()
+
+    async def drain(self) -> None:
+        """Return when everything that the feed has brought is handled."""
+        while self.number < self._feed.count or self._tasks:
+            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
+        self._taken_upto = max(self._taken_upto, self._feed.complete_upto)
 
     async def stop(self) -> None:
         """Handle nothing more: what is being handled is cancelled, what waits is left."""

@@ -53,6 +53,8 @@ class Pace:
     overlap: timedelta = timedelta(milliseconds=100)
     """How far each look goes back: what lands later still is found when the shard is closed."""
     checkpoint: timedelta = timedelta(seconds=1)
+    grace: timedelta = timedelta(seconds=5)
+    """How long a worker that is stopped waits for its handlers."""
     rest: timedelta = timedelta(minutes=5)
     """How often a shard in which nothing happens is closed all the same."""
 
@@ -119,9 +121,10 @@ class Worker:
         self._closed: dict[int, float] = {}
         self._running: dict[tuple[str, int], _Running] = {}
         self._beats = 0
+        self._offset = 0
         self._last_beat = awake()
         self._stopping = asyncio.Event()
-        self._ready = asyncio.Event()
+        self._beaten = asyncio.Event()
 
     # -- its life ------------------------------------------------------------------------------------------------
 
@@ -175,9 +178,23 @@ class Worker:
             await self._let_go(list(self._running), give=False)
             self._resolvers.clear()
         self._last_beat = begun
-        self._alive.saw(await self._feed.workers())
+        self._beaten.set()
+        beats, node_clock = await self._feed.workers()
+        self._alive.saw(beats)
+        # The node's clock, not ours: a mark that a wrong clock sets ahead would drive the writers ahead of it.
+        self._offset = node_clock - time.time_ns() // 1000
+
+    async def _owned(self) -> None:
+        while awake() - self._last_beat >= self.pace.lease.total_seconds():
+            self._beaten.clear()
+            await self._beaten.wait()
 
     async def _hand_over(self) -> None:
+        with suppress(ClusterError, TimeoutError):
+            async with asyncio.timeout(self.pace.grace.total_seconds()):
+                # Closed up to the present, so that nothing that is handled is handled again by the next owner.
+                await self._resolve(trail=timedelta(0))
+                await asyncio.gather(*(running.cursor.drain() for running in self._running.values()))
         await self._let_go(list(self._running), give=True)
         for shard, resolver in list(self._resolvers.items()):
             del self._resolvers[shard]
@@ -248,6 +265,7 @@ class Worker:
             save=partial(self._save_at, subscription.name, shard, epoch),
             park=partial(self._feed.park, shard),
             parked=partial(self._feed.parked, subscription.name, shard),
+            owned=self._owned,
         )
         cursor = Cursor(subscription, feed, tables, pos)
         task = asyncio.get_running_loop().create_task(cursor.run())
@@ -293,7 +311,7 @@ class Worker:
             await self._pause(pause)
 
     async def _look(self) -> bool:
-        now = await self._now()
+        now = self._now()
         overlap = int(self.pace.overlap.total_seconds() * 1e6)
         low = min(self._looked.values()) - overlap
         low = max(low, min(feed.complete_upto for feed in self._feeds.values()))
@@ -318,12 +336,12 @@ class Worker:
         if taken:
             feed.taken(min(taken))
 
-    async def _now(self) -> int:
-        return time.time_ns() // 1000
+    def _now(self) -> int:
+        return time.time_ns() // 1000 + self._offset
 
-    async def _resolve(self) -> None:
+    async def _resolve(self, trail: timedelta | None = None) -> None:
         """Close the shards of this worker where there is something to close, and learn how far the others are."""
-        upto = await self._now() - int(self.pace.trail.total_seconds() * 1e6)
+        upto = self._now() - int((self.pace.trail if trail is None else trail).total_seconds() * 1e6)
         for shard, resolver in list(self._resolvers.items()):
             feed = self._feeds.get(shard)
             rested = awake() - self._closed.get(shard, 0) >= self.pace.rest.total_seconds()

@@ -27,7 +27,7 @@ QUICK = Pace(
 )
 
 
-class Noted(Event):
+class Jotted(Event):
     number: int
 
 
@@ -84,7 +84,7 @@ async def write(store: CassandraEventStore, streams: int, events: int) -> dict[U
         version = 0
         while version < events:
             count = min(random.randint(1, 3), events - version)
-            await store.append(stream, [Noted(number=version + n) for n in range(count)], expected=version)
+            await store.append(stream, [Jotted(number=version + n) for n in range(count)], expected=version)
             version += count
             await asyncio.sleep(random.uniform(0, 0.02))
         return version
