@@ -42,9 +42,10 @@ class Told:
 
     async def of(self, wanted: dict[UUID, int], *, timeout_s: float = 30) -> None:
         """Return when all these streams have been told up to their versions."""
-        async with asyncio.timeout(timeout_s):
-            while any(max(self.versions[stream], default=0) < version for stream, version in wanted.items()):
-                await asyncio.sleep(0.02)
+        await until(
+            lambda: all(max(self.versions[stream], default=0) >= version for stream, version in wanted.items()),
+            timeout_s,
+        )
 
     def in_order(self, wanted: dict[UUID, int]) -> None:
         for stream, version in wanted.items():
@@ -73,7 +74,7 @@ async def working(store: CassandraEventStore, *subscriptions: Subscription) -> A
 
 async def until(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.02)
 
 
