@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,6 +84,16 @@ async def end(process: asyncio.subprocess.Process) -> Ended:
     # A development node syncs its commit log now and then, and the store says at each start what that means.
     told = [line for line in errors.decode().splitlines(keepends=True) if "commitlog_sync is periodic" not in line]
     return Ended(process.returncode, output.decode(), "".join(told))
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Commands begun here take SIGINT also where the tests run in the background, which ignores it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
