@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from cassorm.events.append import Appender, Landed, Row, State, States, Tables, 
 from cassorm.events.event import Event, Recorded
 from cassorm.events.examination import log_findings
 from cassorm.events.feed_tables import FeedTables
+from cassorm.events.followed import follow
 from cassorm.events.intent import (
     MAX_APPEND_BYTES,
     MAX_EVENT_BYTES,
@@ -42,7 +43,9 @@ from cassorm.events.settings import (
     wanted_settings,
 )
 from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
+from cassorm.events.subscription import Start, Subscription
 from cassorm.events.tables import TableNames, store_tables
+from cassorm.events.worker import Pace, Worker
 from cassorm.schema.apply import ensure_keyspace, ensure_tables
 from cassorm.schema.keyspace import Replication
 
@@ -115,6 +118,7 @@ class CassandraEventStore(EventStore):
         self._clock = clock
         self._most_ahead = int(most_ahead.total_seconds() * 1e6)
         self._pointers: PointerWriter | None = None
+        self._feed: FeedTables | None = None
         self._appender = Appender(
             Tables(self._read_state, self._read_rows, self._announce, self._send),
             self._states,
@@ -135,6 +139,21 @@ class CassandraEventStore(EventStore):
             )
         return self._settings
 
+    @property
+    def feed(self) -> FeedTables:
+        """The tables of the store's feed.
+
+        Raises:
+            EventStoreError: the store was not initialised, or was made without a feed.
+        """
+        if self._feed is None or not self.settings.feed:
+            raise EventStoreError(
+                "has no feed",
+                where=self._where,
+                remedy="Make a store with feed=True: whether there is one is fixed when the store is made",
+            )
+        return self._feed
+
     async def initialize(self) -> None:
         """Create keyspace, tables and settings where they are missing; check them where they are there.
 
@@ -150,10 +169,10 @@ class CassandraEventStore(EventStore):
         await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type, store.feed_ttl_s))
         self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
         if self._settings.feed:
-            self.feed = FeedTables(self._session, self.keyspace, self.tables, self._settings)
-            await self.feed.create_marks()
+            self._feed = feed = FeedTables(self._session, self.keyspace, self.tables, self._settings)
+            await feed.create_marks()
             self._pointers = PointerWriter(
-                PointerTables(self.feed.write_pointers, self.feed.read_marks),
+                PointerTables(feed.write_pointers, feed.read_marks),
                 shards=self._settings.shards,
                 clock=self._clock,
                 most_ahead=self._most_ahead,
@@ -351,6 +370,38 @@ class CassandraEventStore(EventStore):
         low, high = (max(begin, end - size + 1), end) if backwards else (begin, min(end, begin + size - 1))
         task = asyncio.get_running_loop().create_task(self._rows(query, stream, low, high))
         return (task, begin, low - 1) if backwards else (task, high + 1, end)
+
+    def subscribe(
+        self,
+        name: str,
+        *,
+        from_: Start = Start.BEGINNING,
+        event_types: Iterable[type[Event] | str] | None = None,
+        aggregate_types: Iterable[str] | None = None,
+        pace: Pace | None = None,
+    ) -> AsyncGenerator[Recorded]:
+        """Yield the events of all streams to the subscription `name`: each stream in order, from its checkpoint on.
+
+        An event counts as handled when the next one is asked for; whoever leaves before that is given it again by the
+        next who subscribes under this name. Several processes share the streams. `from_` says where a new name begins.
+
+        Source: docs/explanation/feed.md.
+        """
+        names = (
+            None
+            if event_types is None
+            else frozenset(one if isinstance(one, str) else one.__event_type__ for one in event_types)
+        )
+        subscribed = partial(
+            Subscription,
+            name,
+            event_types=names,
+            aggregate_types=None if aggregate_types is None else frozenset(aggregate_types),
+            begin=from_,
+            concurrency=1,
+            handler_timeout=timedelta(days=365),
+        )
+        return follow(lambda handler: Worker(self, [subscribed(handler=handler)], pace=pace))
 
     @staticmethod
     def decode(stream: Stream, aggregate_type: str | None, row: Sequence[Any]) -> Recorded:

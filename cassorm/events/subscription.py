@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import Literal, NamedTuple
 from uuid import UUID
 
@@ -20,6 +21,14 @@ from cassorm.events.event import Recorded
 from cassorm.events.pointers import Pointer
 from cassorm.events.shard_feed import Delivery, ShardFeed, Stored
 from cassorm.events.store import Stream
+
+
+class Start(Enum):
+    """Where a subscription begins that has no checkpoint yet."""
+
+    BEGINNING = "beginning"
+    NOW = "now"
+
 
 Handler = Callable[[Recorded], Awaitable[None]]
 
@@ -49,7 +58,7 @@ class Subscription:
     handler: Handler
     event_types: frozenset[str] | None = None
     aggregate_types: frozenset[str] | None = None
-    begin: Literal["beginning", "now"] = "beginning"
+    begin: Start = Start.BEGINNING
     concurrency: int = 32
     attempts: int = 5
     first_pause: timedelta = timedelta(milliseconds=100)

@@ -15,16 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from cassorm.errors import ClusterError
-from cassorm.events.cassandra import CassandraEventStore
+from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
 from cassorm.events.pointers import Pointer
 from cassorm.events.resolver import Lost, Resolver, ResolverTables, stands
+from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import ShardFeed, Sources, Stored
-from cassorm.events.subscription import Cursor, CursorTables, Overtaken, Subscription
+from cassorm.events.store import Stream
+from cassorm.events.subscription import Cursor, CursorTables, Overtaken, Start, Subscription
 
 logger = logging.getLogger("cassorm.events")
 
@@ -102,12 +104,25 @@ class _Running:
     task: asyncio.Task[None]
 
 
+class FedStore(Protocol):
+    """What a worker needs of an event store."""
+
+    @property
+    def feed(self) -> FeedTables:
+        """The tables of its feed."""
+
+    @property
+    def settings(self) -> StoreSettings:
+        """What all its clients share."""
+
+    def decode(self, stream: Stream, aggregate_type: str | None, row: Sequence[Any]) -> Recorded:
+        """Return a row of an event with its payload decoded."""
+
+
 class Worker:
     """Carries subscriptions to the events of one store until it is stopped; any number of processes share the work."""
 
-    def __init__(
-        self, store: CassandraEventStore, subscriptions: Iterable[Subscription], *, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, store: FedStore, subscriptions: Iterable[Subscription], *, pace: Pace | None = None) -> None:
         self.id = uuid4()
         self.pace = pace or Pace()
         self.subscriptions = {subscription.name: subscription for subscription in subscriptions}
@@ -236,7 +251,7 @@ class Worker:
         standing = await self._feed.checkpoints(subscription.name, missing)
         for shard in [shard for shard in missing if shard not in standing]:
             marks = await self._feed.standing(shard)
-            begin = marks.begun if subscription.begin == "beginning" else marks.resolved_upto
+            begin = marks.begun if subscription.begin is Start.BEGINNING else marks.resolved_upto
             await self._feed.begin(subscription.name, shard, begin)
             standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
         for shard, checkpoint in standing.items():

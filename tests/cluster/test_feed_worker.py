@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Event, Recorded, Session
-from cassorm.events.subscription import Subscription
+from cassorm.events.subscription import Start, Subscription
 from cassorm.events.worker import Pace, Worker
 
 pytestmark = pytest.mark.cluster
@@ -111,7 +111,7 @@ async def test_events_before_and_after_the_start_reach_the_handler_in_order(stor
 
 async def test_two_workers_share_the_shards_and_one_takes_over_from_the_other(store: CassandraEventStore) -> None:
     told = Told()
-    subscription = Subscription("shared", told, begin="now")
+    subscription = Subscription("shared", told, begin=Start.NOW)
     async with working(store, subscription) as first:
         await until(lambda: len(first.carried) == 4)
         async with working(store, subscription) as second:
@@ -126,7 +126,7 @@ async def test_two_workers_share_the_shards_and_one_takes_over_from_the_other(st
 
 async def test_a_worker_that_died_is_replaced_and_nothing_is_skipped(store: CassandraEventStore) -> None:
     told = Told()
-    subscription = Subscription("heirs", told, begin="now")
+    subscription = Subscription("heirs", told, begin=Start.NOW)
     dead = Worker(store, [subscription], pace=QUICK)
     running = asyncio.create_task(dead.run())
     await until(lambda: len(dead.carried) == 4)
@@ -143,3 +143,26 @@ async def test_a_worker_that_died_is_replaced_and_nothing_is_skipped(store: Cass
         third = await write(store, 5, 3)
         await told.of(first | second | third)
     told.in_order(first | second | third)
+
+
+async def test_an_iterator_hands_out_each_event_until_the_next_is_asked_for(store: CassandraEventStore) -> None:
+    wanted = await write(store, 3, 4)
+    told: dict[UUID | str, list[int]] = defaultdict(list)
+    events = store.subscribe("reader", from_=Start.BEGINNING, event_types=[Jotted], pace=QUICK)
+    async with asyncio.timeout(20):
+        async for recorded in events:
+            if recorded.stream in wanted:
+                told[recorded.stream].append(recorded.version)
+                if sum(map(len, told.values())) == 12:
+                    break
+    await events.aclose()
+    assert told == {stream: [1, 2, 3, 4] for stream in wanted}
+    more = await write(store, 1, 2)
+    again: list[tuple[UUID | str, int]] = []
+    async with asyncio.timeout(20):
+        async for recorded in store.subscribe("reader", pace=QUICK):
+            again.append((recorded.stream, recorded.version))
+            if recorded.stream in more and recorded.version == 2:
+                break
+    assert [version for stream, version in again if stream in more] == [1, 2]
+    assert len({stream for stream, _ in again} & wanted.keys()) <= 1, "the append that was being looked at comes again"
