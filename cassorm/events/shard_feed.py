@@ -65,6 +65,8 @@ class ShardFeed:
         self._sources = sources
         self.shard = shard
         self.complete_upto = complete_upto
+        self.looked_upto = complete_upto
+        """Up to where somebody has looked ahead."""
         self.published: deque[tuple[int, Delivery]] = deque()
         """What was published behind `complete_upto` or is not yet taken by all readers, with its number."""
         self.count = 0

@@ -30,6 +30,8 @@ from cassorm.events.subscription import Cursor, CursorTables, Overtaken, Start, 
 
 logger = logging.getLogger("cassorm.events")
 
+_FAR_AHEAD_US = 10_000_000
+"""Writers' clocks may be as far ahead of the node's: pointers in buckets to come are looked for as well."""
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts the time for which the machine was suspended, where there is such a clock."""
 
@@ -131,7 +133,6 @@ class Worker:
         self._shards = range(store.settings.shards)
         self._alive = Alive(self.pace.lease.total_seconds())
         self._feeds: dict[int, ShardFeed] = {}
-        self._looked: dict[int, int] = {}
         self._resolvers: dict[int, Resolver] = {}
         self._closed: dict[int, float] = {}
         self._running: dict[tuple[str, int], _Running] = {}
@@ -245,7 +246,7 @@ class Worker:
             if not running.task.cancelled() and (error := running.task.exception()) is not None:
                 logger.error("subscription %s, shard %d ended: %r", subscription.name, shard, error)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
-        missing = sorted(mine - owned)
+        missing = sorted(mine - {shard for name, shard in self._running if name == subscription.name})
         if not missing:
             return
         standing = await self._feed.checkpoints(subscription.name, missing)
@@ -272,7 +273,6 @@ class Worker:
             resolved = (await self._feed.standing(shard)).resolved_upto
             sources = Sources(self._feed.events, self._feed.behind, self._feed.pointers)
             feed = self._feeds[shard] = ShardFeed(sources, shard, resolved)
-            self._looked[shard] = resolved
         tables = CursorTables(
             history=self._feed.history,
             load=self._load,
@@ -295,7 +295,8 @@ class Worker:
 
     async def _let_go(self, keys: Sequence[tuple[str, int]], *, give: bool) -> None:
         """Stop handling, and leave the checkpoints where everything is handled."""
-        let_go = [(key, self._running.pop(key)) for key in keys]
+        # Several of this worker's tasks may let go of the same.
+        let_go = [(key, self._running.pop(key)) for key in keys if key in self._running]
         for (_, _), running in let_go:
             running.task.cancel()
         await asyncio.gather(*(running.task for _, running in let_go), return_exceptions=True)
@@ -308,7 +309,7 @@ class Worker:
                 await self._feed.give(name, shard, self.id, running.epoch)
         carried = {shard for _, shard in self._running}
         for shard in [shard for shard in self._feeds if shard not in carried]:
-            del self._feeds[shard], self._looked[shard]
+            del self._feeds[shard]
 
     # -- the feed ------------------------------------------------------------------------------------------------
 
@@ -328,19 +329,17 @@ class Worker:
     async def _look(self) -> bool:
         now = self._now()
         overlap = int(self.pace.overlap.total_seconds() * 1e6)
-        low = min(self._looked.values()) - overlap
-        low = max(low, min(feed.complete_upto for feed in self._feeds.values()))
-        found = await self._feed.news(sorted(self._feeds), low, now + 10_000_000)
+        feeds = dict(self._feeds)  # what is let go of meanwhile is looked at once more, and harms nobody
+        low = min(feed.looked_upto for feed in feeds.values()) - overlap
+        low = max(low, min(feed.complete_upto for feed in feeds.values()))
+        found = await self._feed.news(sorted(feeds), low, now + _FAR_AHEAD_US)
         by_shard: dict[int, list[Pointer]] = {}
         for pointer in found:
             by_shard.setdefault(pointer.shard, []).append(pointer)
         something = False
-        for shard, feed in list(self._feeds.items()):
+        for shard, feed in feeds.items():
             pointers = by_shard.get(shard, [])
-            if pointers:
-                self._looked[shard] = max(self._looked[shard], min(now, pointers[-1].pos))
-            else:
-                self._looked[shard] = max(self._looked[shard], now - overlap)
+            feed.looked_upto = max(feed.looked_upto, min(now, pointers[-1].pos) if pointers else now - overlap)
             if pointers or feed.unsettled:
                 something = bool(await feed.look(pointers)) or bool(feed.unsettled) or something
             self._forget(shard, feed)
