@@ -139,6 +139,8 @@ class Worker:
         self._beats = 0
         self._offset = 0
         self._last_beat = awake()
+        self._changing_hands = asyncio.Lock()
+        """Held by whoever of this worker's tasks claims or lets go of something."""
         self._stopping = asyncio.Event()
         self._beaten = asyncio.Event()
 
@@ -191,8 +193,9 @@ class Worker:
             logger.warning(
                 "worker %s gave no sign of life for %.1f s: it lets go of all", self.id, begun - self._last_beat
             )
-            await self._let_go(list(self._running), give=False)
-            self._resolvers.clear()
+            async with self._changing_hands:
+                await self._let_go(list(self._running), give=False)
+                self._resolvers.clear()
         self._last_beat = begun
         self._beaten.set()
         beats, node_clock = await self._feed.workers()
@@ -223,10 +226,17 @@ class Worker:
 
     async def _share(self) -> None:
         """Claim what falls to this worker and is free, let go of what falls to another."""
+        async with self._changing_hands:
+            await self._share_resolving()
+            for subscription in self.subscriptions.values():
+                await self._share_out(subscription)
+
+    async def _share_resolving(self) -> None:
         resolving = self._mine(self._alive.workers())
         for shard in [shard for shard in self._resolvers if shard not in resolving]:
-            resolver = self._resolvers.pop(shard)
-            await self._feed.release(shard, self.id, resolver.epoch)
+            resolver = self._resolvers.pop(shard, None)
+            if resolver is not None:
+                await self._feed.release(shard, self.id, resolver.epoch)
         missing = sorted(resolving - self._resolvers.keys())
         if missing:
             for shard, standing in (await self._feed.standings(missing)).items():
@@ -234,8 +244,6 @@ class Worker:
                     resolver = Resolver(self._resolver_tables(), shard, self.id)
                     if await resolver.claim(standing):
                         self._resolvers[shard] = resolver
-        for subscription in self.subscriptions.values():
-            await self._share_out(subscription)
 
     async def _share_out(self, subscription: Subscription) -> None:
         mine = self._mine(self._alive.workers(subscription.name))
@@ -382,7 +390,9 @@ class Worker:
             try:
                 await running.cursor.save()
             except Overtaken:
-                await self._let_go([key], give=False)
+                async with self._changing_hands:
+                    if self._running.get(key) is running:
+                        await self._let_go([key], give=False)
 
     def _resolver_tables(self) -> ResolverTables:
         feed = self._feed
