@@ -12,7 +12,7 @@ from cassorm.driver.session import BatchKind, Session
 from cassorm.errors import QueryError
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import plan_of
-from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of
+from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of, told_of_write
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,11 @@ class Batch:
         _check(self._writes, self._kind, self._max_partitions)
         items = [(await self._session.prepare(write.text), write.params) for write in self._writes]
         self._warn_of_size(items)
-        result: Result = await self._session.batch(items, kind=self._kind, **self._options)
+        try:
+            result: Result = await self._session.batch(items, kind=self._kind, **self._options)
+        finally:
+            for write in self._writes:
+                told_of_write(self._session, write)
         return outcome(self._writes[0].plan, result)
 
     def _warn_of_size(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> None:

@@ -248,11 +248,11 @@ def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -
 
     if item.exact is not None:
         decode_item = item.decoded
-    needs_decode = decode_item is not None or make is not list
     return Codec(
         cql,
         encode,
-        decode if needs_decode else None,
+        # A list as well is made anew: an instance's own may change, the row that it is compared with must not.
+        decode,
         empty=make if cql.is_multicell else None,
         mutable=make in (list, set),
         parts=(item,),

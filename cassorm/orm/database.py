@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Token
 from dataclasses import dataclass
@@ -29,15 +29,19 @@ from cassorm.orm.hydration import changed
 from cassorm.orm.model import Model, remember, stored_row
 from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.orm.page_tokens import PageSecrets
-from cassorm.orm.query import Get
+from cassorm.orm.query import Get, Query
 from cassorm.orm.raw import Raw
-from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome
+from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of
 from cassorm.schema.apply import apply, ensure_keyspace
 from cassorm.schema.keyspace import Replication, Schema
 from cassorm.schema.load import Source, load
 
 M = TypeVar("M", bound=Model)
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R")
+B = TypeVar("B", bound=BaseModel)
+K = TypeVar("K", bound=Hashable)
+
+OnWrite = Callable[[ModelPlan, tuple[Any, ...] | None], None]
 
 _CONCURRENCY = 64
 _MOST_CONCURRENT = 1024
@@ -63,6 +67,7 @@ class Database(Session):
         super().__init__(*args, **options)
         self.page_secrets = _secrets_of_environment()
         self._entered: list[Token[Session | None]] = []
+        self._on_write: list[OnWrite] = []
 
     async def __aenter__(self) -> Self:
         self._entered.append(current_session.set(self))
@@ -72,6 +77,18 @@ class Database(Session):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         leave(self._entered.pop())
+
+    def on_write(self, tell: OnWrite) -> None:
+        """Call `tell` after each write of models, whatever came of it, before the writer goes on.
+
+        It is given the model's plan and the encoded partition key, None when that is not one alone.
+        """
+        self._on_write.append(tell)
+
+    def tell_of_write(self, plan: ModelPlan, partition: tuple[Any, ...] | None) -> None:
+        """Tell those who asked by `on_write`."""
+        for tell in self._on_write:
+            tell(plan, partition)
 
     # -- schema --------------------------------------------------------------------------------------------------
 
@@ -159,9 +176,13 @@ class Database(Session):
         plan = plan_of(type(instance))
         made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
         prepared = await self.prepare(made.text)
-        result = await self.execute(
-            prepared, made.params, consistency=consistency, serial_consistency=serial_consistency, timeout=timeout
-        )
+        try:
+            result = await self.execute(
+                prepared, made.params, consistency=consistency, serial_consistency=serial_consistency, timeout=timeout
+            )
+        finally:
+            if self._on_write:
+                self.tell_of_write(plan, partition_of(plan, instance))
         found = outcome(plan, result) if if_not_exists else _APPLIED
         if found:
             remember(instance, plan.snapshot(instance))
@@ -207,7 +228,11 @@ class Database(Session):
             return False
         made, advanced = _saving(plan, instance, differing, row, ttl)
         prepared = await self.prepare(made.text)
-        found = outcome(plan, await self.execute(prepared, made.params, **options))  # type: ignore[arg-type]
+        try:
+            result = await self.execute(prepared, made.params, **options)  # type: ignore[arg-type]
+        finally:
+            self.tell_of_write(plan, made.partition)
+        found = outcome(plan, result)
         if not found:
             raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
         if version is not None:
@@ -269,6 +294,28 @@ class Database(Session):
             found[number] = await gets[number]
 
         await _each(run, len(gets), concurrency)
+        return found
+
+    async def related(
+        self, query: Query[R], field: Expression[K], values: Iterable[K], *, concurrency: int = _CONCURRENCY
+    ) -> dict[K, list[R]]:
+        """The rows of `query` for each value of `field`, by value: the children of many parents, say.
+
+        Each value is asked for once, at most `concurrency` of them at a time; one without rows has an empty list.
+
+        Raises:
+            QueryError: the query cannot be answered with `field` given, or a value does not fit; nothing was sent.
+        """
+        distinct = list(dict.fromkeys(values))
+        queries = [query.where(field == value).using(self) for value in distinct]
+        if queries:
+            queries[0].statement()
+        found: dict[K, list[R]] = {value: [] for value in distinct}
+
+        async def run(number: int) -> None:
+            found[distinct[number]] = await queries[number].all()
+
+        await _each(run, len(distinct), concurrency)
         return found
 
     async def insert_many(
@@ -343,7 +390,7 @@ class Database(Session):
         self, text: str, params: Sequence[object] = (), *, into: None = None, **options: Any
     ) -> Raw[tuple[Any, ...]]: ...
     @overload
-    def cql(self, text: str, params: Sequence[object] = (), *, into: type[R], **options: Any) -> Raw[R]: ...
+    def cql(self, text: str, params: Sequence[object] = (), *, into: type[B], **options: Any) -> Raw[B]: ...
     def cql(
         self, text: str, params: Sequence[object] = (), *, into: type[BaseModel] | None = None, **options: Any
     ) -> Raw[Any]:

@@ -13,6 +13,7 @@ from cassorm.driver.session import Session
 from cassorm.errors import QueryError, RowCountError
 from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
+from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hydration import Hydrate, make_hydrate
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
@@ -20,6 +21,9 @@ from cassorm.orm.query_rules import check_conditions, check_order, check_read
 
 M = TypeVar("M")
 N = TypeVar("N", bound=BaseModel)
+
+# What servers take for one search.
+_MOST_NEAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Query(Generic[M]):
     most: int | None = None
     most_per_partition: int | None = None
     filtering: bool = False
+    near: tuple[FieldPlan, Any] | None = None
     session: Session | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -119,6 +124,19 @@ class Query(Generic[M]):
             QueryError: it is no number above zero.
         """
         return replace(self, most_per_partition=_positive(most, "per-partition limit", self.plan))
+
+    def nearest(self, column: Expression[list[float]], to: Sequence[float]) -> "Query[M]":
+        """The rows whose vectors are nearest to `to`, the nearest first; needs `limit()` and an index on the column.
+
+        Raises:
+            QueryError: the column is no vector with a storage-attached index, or `to` is none of its size.
+        """
+        found = column.field
+        if found.codec.cql.name != "vector" or not any(
+            index.column == found.column and index.kind in (None, "sai") for index in self.plan.table.indexes
+        ):
+            raise QueryError("is no vector with an index", where=found.where, remedy="Declare it with col(index=SAI())")
+        return replace(self, near=(found, found.encode(to)))
 
     def allow_filtering(self) -> "Query[M]":
         """Let the server read rows that it does not return: as slow as all that it reads."""
@@ -210,7 +228,10 @@ class Query(Generic[M]):
             QueryError: the server would refuse it, or read the whole table; the error says what would allow it.
         """
         plan, conditions = self.plan, self.conditions
-        check_read(plan, conditions, filtering=self.filtering)
+        if self.near is None:
+            check_read(plan, conditions, filtering=self.filtering)
+        else:
+            self._check_near()
         check_order(plan, self.orderings, conditions)
         text = f"SELECT {self.columns} FROM {plan.target(current_keyspace.get())}"  # noqa: S608 - quoted
         if conditions:
@@ -221,6 +242,8 @@ class Query(Generic[M]):
         if self.orderings:
             orders = (f"{each.field.quoted} {'DESC' if each.descending else 'ASC'}" for each in self.orderings)
             text += f" ORDER BY {', '.join(orders)}"
+        if self.near is not None:
+            text, params = f"{text} ORDER BY {self.near[0].quoted} ANN OF ?", [*params, self.near[1]]
         if self.most_per_partition is not None:
             text, params = f"{text} PER PARTITION LIMIT ?", [*params, self.most_per_partition]
         if self.most is not None:
@@ -298,6 +321,16 @@ class Query(Generic[M]):
         async for rows in session.pages(prepared, params, **options):
             found += self.hydrate(rows)
         return found
+
+    def _check_near(self) -> None:
+        if self.conditions:
+            check_read(self.plan, self.conditions, filtering=False)
+        if self.orderings or self.groups or self.most_per_partition is not None:
+            raise QueryError("nearest() with another order", where=self.plan.where, remedy="Keep one of them")
+        if self.most is None or self.most > _MOST_NEAR:
+            raise QueryError(
+                "nearest() without a limit", where=self.plan.where, remedy=f"Add limit(), at most {_MOST_NEAR}"
+            )
 
     async def _prepared(self) -> tuple[Session, Prepared, list[Any]]:
         text, params = self.statement()

@@ -57,6 +57,13 @@ def outcome(plan: ModelPlan, result: Result) -> Outcome:
     )
 
 
+def told_of_write(session: Session, made: Compiled) -> None:
+    """Let a database tell those who keep copies; a plain session has none."""
+    tell = getattr(session, "tell_of_write", None)
+    if tell is not None:
+        tell(made.plan, made.partition)
+
+
 def using_text(plan: ModelPlan, ttl: timedelta | int | None, timestamp: datetime | int | None) -> tuple[str, list[Any]]:
     """USING with its parameters; a datetime becomes microseconds.
 
@@ -155,7 +162,11 @@ class _Write(Generic[M]):
         made = self.compiled()
         session = session_for(self.session, self.plan.where)
         prepared = await session.prepare(made.text)
-        return outcome(self.plan, await session.execute(prepared, made.params, **self.options))
+        try:
+            result = await session.execute(prepared, made.params, **self.options)
+        finally:
+            told_of_write(session, made)
+        return outcome(self.plan, result)
 
     def _ending(self) -> tuple[str, list[Any], tuple[Any, ...] | None]:
         """WHERE and IF, their parameters, and the partition."""
