@@ -38,10 +38,12 @@ def through(direct: CassandraEventStore) -> Through:
 
     @asynccontextmanager
     async def open_store(
-        proxy: Proxy, *, request_s: float = 0.4, append_s: float = 20.0
+        proxy: Proxy, *, request_s: float = 0.4, append_s: float = 20.0, session_s: float = 10.0
     ) -> AsyncIterator[CassandraEventStore]:
-        async with connect(proxy.hosts, request_timeout=timedelta(seconds=request_s)) as session:
+        async with connect(proxy.hosts, request_timeout=timedelta(seconds=session_s)) as session:
             made = CassandraEventStore(session, keyspace=direct.keyspace, append_timeout=timedelta(seconds=append_s))
+            # Only what is lost on purpose shall be waited for briefly: all else may take its time on a busy machine.
+            made._appender._request_timeout = timedelta(seconds=request_s)
             async with made as store:
                 yield store
 

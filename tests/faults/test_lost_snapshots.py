@@ -36,7 +36,7 @@ async def test_a_snapshot_that_fails_does_not_fail_the_save(
     proxy: Proxy, through: Through, direct: CassandraEventStore, fate: Fate, background: bool
 ) -> None:
     id_ = uuid4()
-    async with through(proxy) as store:
+    async with through(proxy, session_s=1.0) as store:
         proxy.inflict(fate, on=writes_a_snapshot, times=1)
         async with AggregateRepository(
             store, Counter, snapshot_frequency=3, snapshots_in_background=background

@@ -15,9 +15,9 @@ from typing_extensions import TypeAliasType
 
 from cassorm.errors import ModelError, QueryError, RowError
 from cassorm.orm.fields import CK, PK, Col, Counter, Static, Version, ck, col, pk
-from cassorm.orm.hydration import make_hydrate, needs_validation
+from cassorm.orm.hydration import changed, make_hydrate, needs_validation
 from cassorm.orm.markers import SAI, Frozen, Secondary
-from cassorm.orm.model import RESERVED_NAMES, Model, table_of
+from cassorm.orm.model import RESERVED_NAMES, Model, stored_row, table_of
 from cassorm.orm.model_plan import plan_of
 from cassorm.orm.user_types import Udt, snake_case
 from cassorm.orm.values import Ascii, BigInt, Duration, Float32, Int, SmallInt, TimeUUID, TinyInt, VarInt, Vector, now
@@ -329,6 +329,17 @@ def test_null_where_the_type_has_no_none_names_column_and_key() -> None:
     with pytest.raises(RowError, match=r"Reading.kind: NULL in column kind.*default") as refused:
         plan_of(Reading).hydrate([(*ROW[:3], None, None, None, None)])
     assert refused.value.key["org"] == ROW[0]
+
+
+def test_a_list_that_changes_is_told_from_the_one_that_was_read() -> None:
+    class Logged(Model):
+        id: PK[int]
+        log: Col[list[str]] = col(default_factory=list)
+
+    plan = plan_of(Logged)
+    (made,) = plan.hydrate([(1, ["a"])])
+    made.log.append("b")
+    assert [each.attribute for each in changed(made, plan.fields, stored_row(made) or ())] == ["log"]
 
 
 def test_a_stored_value_that_python_cannot_hold_is_an_error_that_says_so() -> None:
