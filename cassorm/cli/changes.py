@@ -8,8 +8,8 @@ import typer
 from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
 from cassorm.driver.settings import Settings
+from cassorm.schema import copy, history
 from cassorm.schema.changes import Change, Effect
-from cassorm.schema.history import TABLE
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.load import load_all
 from cassorm.schema.plan import compare_live
@@ -20,7 +20,7 @@ Whole = Annotated[
     bool, typer.Option("--whole", help="The files declare the whole keyspace: report other tables and types.")
 ]
 # The toolkit's own tables are nobody's surplus.
-BOOKKEEPING = (TABLE,)
+BOOKKEEPING = (history.TABLE, copy.TABLE)
 _EFFECTS: tuple[Effect, ...] = ("safe", "loses data", "impossible")
 
 
