@@ -59,7 +59,7 @@ def plan(
     Exit code 1: a step loses data, or cannot be made by any statement.
     """
     found = _found(paths, keyspace, hosts, options=options, extra=extra, whole=whole)
-    data({"changes": [_difference(change) | _cost(change) for change in found]}, _planned(found), as_json=as_json)
+    data({"changes": [{**_difference(change), **_cost(change)} for change in found]}, _planned(found), as_json=as_json)
     numbers = {effect: sum(change.effect == effect for change in found) for effect in _EFFECTS}
     said = ", ".join(f"{number} {effect}" for effect, number in numbers.items() if number)
     note(

@@ -173,9 +173,9 @@ def plan(
     now = datetime.now(UTC)
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     encoded = tuple(
-        _encode(event, event_id_of(identity, index), metadata, now, limits) for index, event in enumerate(events)
+        [_encode(event, event_id_of(identity, index), metadata, now, limits) for index, event in enumerate(events)]
     )
-    size = sum(len(event.data) for event in encoded)
+    size = sum([len(event.data) for event in encoded])
     if size > limits.append_bytes:
         raise QueryError(
             f"{len(encoded)} events of {size:,} bytes together exceed {limits.append_bytes:,} bytes an append",

@@ -19,11 +19,11 @@ def dump(event: Event) -> bytes:
     Raises:
         CatalogError: no event, or its JSON would not load as an equal event.
     """
-    if not isinstance(event, Event):
+    cls = type(event)
+    if Event not in cls.__mro__:  # `isinstance` asks pydantic's metaclass, for a tenth of this function's time
         raise CatalogError(
             f"{shown(event)} is no event", where="append", remedy="Pass instances of classes derived from cassorm.Event"
         )
-    cls = type(event)
     try:
         data = cls.__pydantic_serializer__.to_json(event, by_alias=False, round_trip=True, warnings="error")
         loaded = cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
@@ -33,7 +33,7 @@ def dump(event: Event) -> bytes:
             where=f"event {cls.__event_type__}",
             remedy="Use types that JSON can hold; declare the field's real type rather than Any",
         ) from error
-    if not same(loaded, event):
+    if not _comes_back(loaded, event):
         raise CatalogError(
             f"{shown(event)} would come back from JSON as {shown(loaded)}",
             where=f"event {cls.__event_type__}, field {_difference(loaded, event)}",
@@ -64,6 +64,16 @@ def load(event_type: str, schema_version: int, encoding: str, data: bytes | str)
             remedy="Give the changed class the next schema_version and keep one that fits the old payload",
         ) from error
     return event
+
+
+def _comes_back(loaded: Event, event: Event) -> bool:
+    """Tell whether what was loaded is the event: fields first, a third of the price of a model's own `==`."""
+    try:
+        if type(loaded) is type(event) and loaded.__dict__ == event.__dict__:
+            return True
+    except ArithmeticError:  # a signalling NaN
+        return False
+    return same(loaded, event)
 
 
 def same(left: Any, right: Any) -> bool:
