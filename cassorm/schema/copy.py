@@ -7,6 +7,7 @@ often it is made, and never wins over what the application has written into the 
 import asyncio
 import hashlib
 import json
+import struct
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ TABLE = "cassorm_copies"
 _PAGE = 500
 _AT_ONCE = 50
 _SHOWN = 20
+_INT = struct.Struct(">i")
 
 Row = tuple[Any, ...]
 Cells = dict[str, Any]
@@ -224,7 +226,8 @@ class _Writer:
         source, target = (quote_table(table.name, table.keyspace) for table in (plan.source, plan.target))
         names = [*self._names, *(part for name in self._timed for part in self._times(name))]
         text = f"SELECT {', '.join(names)} FROM {source} WHERE {within(plan.source.partition_key)}"  # noqa: S608 - quoted
-        self._read = await session.prepare(text)
+        # The driver decodes no lists that hold NULL, which is what the server tells of parts without a TTL.
+        self._read = await session.prepare(text, raw=[_ttl(name) for name in self._timed if self._has_many(name)])
         using = "USING TIMESTAMP ? AND TTL ?"
         columns = [*plan.target.key, *plan.cells]
         self._insert = await session.prepare(_insert(target, columns, using))
@@ -252,7 +255,7 @@ class _Writer:
 
     def _times(self, name: str) -> tuple[str, str]:
         written = "MAXWRITETIME" if self._has_many(name) else "WRITETIME"
-        return f"{written}({quote(name)})", f"TTL({quote(name)})"
+        return f"{written}({quote(name)})", f'TTL({quote(name)}) AS "{_ttl(name)}"'
 
     async def copy(self, part: TokenRange, limit: _Limit, skipped_keys: list[Row]) -> tuple[int, int]:
         rows = skipped = 0
@@ -285,7 +288,7 @@ class _Writer:
         cells = dict(zip((*plan.target.key, *plan.cells, *plan.statics), row, strict=False))
         first_time = len(cells)
         times = dict.fromkeys(cells, (self._started_us, 0)) | {
-            name: self._time(row[first_time + 2 * at], row[first_time + 2 * at + 1])
+            name: self._time(cells[name], row[first_time + 2 * at], row[first_time + 2 * at + 1])
             for at, name in enumerate(self._timed)
         }
         writes: list[tuple[Prepared, Row]] = []
@@ -308,10 +311,30 @@ class _Writer:
                 writes.append((self._update, (*when, *_given(plan.cells, names, cells), *key)))
         return writes, here
 
-    def _time(self, written: Any, ttl: Any) -> tuple[int, int]:
-        if isinstance(ttl, list):
-            ttl = None if any(one is None for one in ttl) else max(ttl, default=None)
+    def _time(self, value: Any, written: int | None, ttl: int | bytes | None) -> tuple[int, int]:
+        if isinstance(ttl, bytes):
+            ttl = _longest(value, ttl)
         return (self._started_us if written is None else written), ttl or 0
+
+
+def _ttl(name: str) -> str:
+    # No column can be called so.
+    return f"ttl of {name}"
+
+
+def _longest(value: Any, ttls: bytes) -> int | None:
+    """The TTL of the part that lasts longest, None where one has none, from a `list<int>` as it came."""
+    found: list[int | None] = []
+    at = _INT.size
+    while at < len(ttls):
+        (length,) = _INT.unpack_from(ttls, at)
+        found.append(None if length < 0 else _INT.unpack_from(ttls, at + _INT.size)[0])
+        at += _INT.size + max(length, 0)
+    if isinstance(value, tuple):
+        # Fields of a user type that have no value have no TTL either.
+        found = [one for one, part in zip(found, value, strict=False) if part is not None]
+    lasting = [one for one in found if one is not None]
+    return max(lasting, default=None) if len(lasting) == len(found) else None
 
 
 def _insert(target: str, columns: Sequence[str], using: str) -> str:

@@ -53,7 +53,7 @@ async def fitting_count(session: Session, table: Table) -> int:
             f"the partitioner is {partitioner and partitioner[0]}", where=table.where, remedy="Use Murmur3Partitioner"
         )
     text = "SELECT partitions_count FROM system.size_estimates WHERE keyspace_name = ? AND table_name = ?"
-    estimated = sum([row[0] for row in await session.execute(text, (table.keyspace, table.name))])
+    estimated: int = sum([row[0] for row in await session.execute(text, (table.keyspace, table.name))])
     return min(max(estimated // _PARTITIONS_EACH, _FEWEST), _MOST)
 
 

@@ -105,11 +105,14 @@ async def test_every_type_static_values_times_and_ttls_come_along(
         "1.50, '::1', '10:11:12.5', [0.5, 1.5]) USING TIMESTAMP 1000000"
     )
     await db.execute(f"UPDATE {k}.old USING TTL 1000 AND TIMESTAMP 2000000 SET b = 'soon' WHERE p = 1 AND c = 1000")
+    short = f"UPDATE {k}.old USING TTL 500 SET tags = {{'z'}}, l = {{street: 'c'}} WHERE p = 3 AND c = 3000"
+    await db.execute(short)
+    await db.execute(f"UPDATE {k}.old USING TTL 1000 SET tags = tags + {{'y'}} WHERE p = 3 AND c = 3000")
     await db.execute(f"INSERT INTO {k}.old (p, c) VALUES (1, 2000)")  # a row that is nothing but its key
     await db.execute(f"INSERT INTO {k}.old (p, s) VALUES (2, 'alone')")  # a partition without rows
     old, new = await tables(db, k)
     copied = await copy_table(db, old, new)
-    assert (copied.rows, copied.skipped, copied.source_rows, copied.target_rows) == (3, 0, 3, 3)
+    assert (copied.rows, copied.skipped, copied.source_rows, copied.target_rows) == (4, 0, 4, 4)
 
     async def rows(table: str) -> list[tuple[object, ...]]:
         return sorted((await db.execute(f"SELECT * FROM {k}.{table}")).rows, key=lambda row: str(row[:2]))
@@ -123,6 +126,11 @@ async def test_every_type_static_values_times_and_ttls_come_along(
     assert found[1] is not None
     assert found[0][:5] == found[1][:5]
     assert 990 < found[1][5] <= found[0][5]
+    # The parts of a collection last as long as the one of them that lasts longest.
+    parts = (await db.execute(f"SELECT TTL(tags), TTL(l.street) FROM {k}.new WHERE p = 3")).one()
+    assert parts is not None
+    assert all(990 < part <= 1000 for part in parts[0])
+    assert 490 < parts[1] <= 500
 
 
 async def test_rows_without_a_value_for_the_new_key_are_named(
