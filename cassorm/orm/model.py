@@ -11,6 +11,7 @@ from cassorm.errors import ModelError
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.fields import ck, col, pk
 from cassorm.orm.model_plan import ModelPlan, TableOptions, make_plan, plan_of
+from cassorm.orm.parts import expression_of
 from cassorm.orm.pydantic_internals import ModelMetaclass, fields_are_known
 from cassorm.orm.query import Get, Query
 from cassorm.orm.scan import Scan
@@ -63,7 +64,7 @@ class ModelMeta(ModelMetaclass):
                 if cls.__dict__.get("__cassorm_options__") is None:
                     # An AttributeError: pydantic asks in this way whether a base has the name as well.
                     raise AttributeError(f"{cls.__name__} has no table: use {name} of a model derived from it")
-                return Expression(plan_of(cls).by_attribute[name])
+                return expression_of(plan_of(cls).by_attribute[name])
             return super().__getattr__(name)
 
 

@@ -32,6 +32,7 @@ class Reading(Model, keyspace="app", table="readings", ttl=timedelta(days=30), c
     tags: Col[set[str]] = col(default_factory=set)
     log: Col[Frozen[list[str]]] = col(default_factory=list)
     labels: Col[dict[str, int]] = col(default_factory=dict)
+    notes: Col[list[str] | None] = col(default=None)
     place: Col[Place | None] = col(default=None)
     vector: Col[Annotated[list[float], Vector(3)]] = col(default_factory=lambda: [0.0, 0.0, 0.0])
     owner: Static[str] = col(default="")
@@ -52,7 +53,7 @@ class Short(BaseModel):
     kind: str
 
 
-async def use(org: UUID, day: date, at: datetime) -> None:
+async def use(org: UUID, day: date, at: datetime) -> object:
     async with connect(keyspace="app") as db:
         opened: Database = db
         await opened.create(Reading, Doc, Hits)
@@ -72,7 +73,9 @@ async def use(org: UUID, day: date, at: datetime) -> None:
         total: int = await query.count()
         many: Sequence[Reading | None] = await db.get_many(Reading, [(org, day, at)])
         written: list[Written[Reading]] = await db.insert_many([reading], progress=print)
-        update = Reading.update(Reading.kind.set("x"), Reading.tags.add("y"), Reading.labels["k"].set(1))
+        update = Reading.update(
+            Reading.kind.set("x"), Reading.tags.add("y"), Reading.labels["k"].set(1), Reading.notes.append("z")
+        )
         applied = await update.where(Reading.org == org).only_if(Reading.kind == "a", Reading.level.in_([1, None]))
         await Hits.update(Hits.seen + 1).where(Hits.page == "a")
         await Reading.delete(Reading.tags).where(Reading.org == org)
@@ -86,11 +89,4 @@ async def use(org: UUID, day: date, at: datetime) -> None:
         saved: bool = await db.save(Doc(id=org, text="x"))
         model = await db.load_schema("users", {"fields": {"id": "uuid"}, "key": ["id"]})
         instance: Model | None = await model.get(org)
-        assert (level, name, applied, found, rows, page, short, values, total) == (
-            many,
-            written,
-            raw,
-            typed,
-            saved,
-            instance,
-        )
+        return level, name, applied, found, rows, page, short, values, total, many, written, raw, typed, saved, instance
