@@ -176,7 +176,7 @@ class Session:
         """Rows, one by one, in memory for two pages; `timeout` is for each page."""
         return rows_of(self.pages(statement, params, consistency=consistency, timeout=timeout, page_size=page_size))
 
-    async def batch(
+    async def execute_batch(
         self,
         items: Sequence[tuple[Prepared, Sequence[object]]],
         *,

@@ -81,7 +81,7 @@ class Batch:
         items = [(await self._session.prepare(write.text), write.params) for write in self._writes]
         self._warn_of_size(items)
         try:
-            result: Result = await self._session.batch(items, kind=self._kind, **self._options)
+            result: Result = await self._session.execute_batch(items, kind=self._kind, **self._options)
         finally:
             for write in self._writes:
                 told_of_write(self._session, write)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Token
 from dataclasses import dataclass
@@ -16,8 +16,6 @@ from pydantic import BaseModel
 
 from cassorm.driver.connect import Connecting, chosen
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import CassormError, QueryError, RowCountError, StaleRowError
@@ -350,36 +348,14 @@ class Database(Session):
         await _each(run, len(todo), concurrency)
         return results
 
-    @overload
     def batch(
-        self,
-        items: None = None,
-        *,
-        unlogged: bool = False,
-        counter: bool = False,
-        max_partitions: int = 10,
-        **options: Any,
-    ) -> Batch: ...
-    @overload
-    def batch(
-        self, items: Sequence[tuple[Prepared, Sequence[object]]], **options: Any
-    ) -> Coroutine[Any, Any, Result]: ...
-    def batch(
-        self,
-        items: Sequence[Any] | None = None,
-        *,
-        unlogged: bool = False,
-        counter: bool = False,
-        max_partitions: int = 10,
-        **options: Any,
-    ) -> Any:
-        """A batch of writes to models, for `async with`; with `items` the session's own batch of statements.
+        self, *, unlogged: bool = False, counter: bool = False, max_partitions: int = 10, **options: Any
+    ) -> Batch:
+        """A batch of writes to models, for `async with`; `options` are those of `execute_batch`.
 
         Raises:
             QueryError: both unlogged and counter were asked for.
         """
-        if items is not None:
-            return super().batch(items, **options)
         if unlogged and counter:
             raise QueryError("unlogged and counter", where="batch", remedy="Give one: counter batches are not logged")
         kind: Any = "counter" if counter else "unlogged" if unlogged else "logged"

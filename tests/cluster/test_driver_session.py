@@ -187,7 +187,7 @@ async def test_a_batch_is_applied_as_a_whole(cassorm_session: Session, table: st
     db = cassorm_session
     insert = await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?)")
     for kind in ("logged", "unlogged"):
-        await db.batch([(insert, (1, n)) for n in range(5)], kind=kind)
+        await db.execute_batch([(insert, (1, n)) for n in range(5)], kind=kind)
         assert (await db.execute(f"SELECT count(*) FROM {table} WHERE id = 1")).one() == (5,)
         await db.execute(f"DELETE FROM {table} WHERE id = 1")
 
@@ -196,8 +196,8 @@ async def test_a_conditional_batch_tells_whether_it_was_applied(cassorm_session:
     db = cassorm_session
     advance = await db.prepare(f"UPDATE {table} SET own = ? WHERE id = ? IF own = ?")
     insert = await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?)")
-    assert (await db.batch([(advance, (1, 1, None)), (insert, (1, 1))], conditional=True)).applied is True
-    lost = await db.batch([(advance, (1, 1, None)), (insert, (1, 2))])
+    assert (await db.execute_batch([(advance, (1, 1, None)), (insert, (1, 1))], conditional=True)).applied is True
+    lost = await db.execute_batch([(advance, (1, 1, None)), (insert, (1, 2))])
     assert lost.applied is False
     assert lost.dicts()[0]["own"] == 1
     assert (await db.execute(f"SELECT n FROM {table} WHERE id = 1")).rows == [(1,)]
@@ -208,7 +208,7 @@ async def test_a_counter_batch_counts(cassorm_session: Session, cassorm_keyspace
     await db.ddl(f"CREATE TABLE {cassorm_keyspace}.hits (page text PRIMARY KEY, hits counter)")
     add = await db.prepare(f"UPDATE {cassorm_keyspace}.hits SET hits = hits + ? WHERE page = ?")
     assert add.counts
-    await db.batch([(add, (2, "a")), (add, (3, "b"))], kind="counter")
+    await db.execute_batch([(add, (2, "a")), (add, (3, "b"))], kind="counter")
     await db.execute(add, (1, "a"))
     assert sorted((await db.execute(f"SELECT page, hits FROM {cassorm_keyspace}.hits")).rows) == [("a", 3), ("b", 3)]
 
@@ -229,9 +229,9 @@ async def test_what_is_wrong_with_a_call_is_told_before_anything_is_sent(cassorm
     with pytest.raises(QueryError, match="not idempotent"):
         await db.execute(lwt, (1, 1), idempotent=True)
     with pytest.raises(QueryError, match="not idempotent"):
-        await db.batch([(lwt, (1, 1))], idempotent=True)
+        await db.execute_batch([(lwt, (1, 1))], idempotent=True)
     with pytest.raises(QueryError, match="a batch of 0 statements"):
-        await db.batch([])
+        await db.execute_batch([])
     with pytest.raises(QueryError, match="USE would change the keyspace"):
         await db.execute("USE system")
     assert (await db.execute(f"SELECT count(*) FROM {table}")).one() == (0,)

@@ -91,7 +91,7 @@ def without_conditions(store: CassandraEventStore) -> Callable[..., Awaitable[Re
             (insert, (stream, base + index, event.event_id, intent.append_id, *event[1:], pos + index - 1))
             for index, event in enumerate(intent.events, 1)
         ]
-        await session.batch([(advance, (base + len(rows), stream)), *rows], timeout=timeout)
+        await session.execute_batch([(advance, (base + len(rows), stream)), *rows], timeout=timeout)
         return Result([(True,)], (APPLIED,))
 
     return send
