@@ -18,18 +18,19 @@ from cassorm.driver.connect import Connecting, chosen
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
-from cassorm.errors import CassormError, QueryError, RowCountError, StaleRowError
+from cassorm.errors import QueryError, RowCountError
 from cassorm.orm.batch import Batch
 from cassorm.orm.context import current_keyspace, current_session
 from cassorm.orm.expressions import Expression
 from cassorm.orm.from_schema import models_of
-from cassorm.orm.hydration import changed
+from cassorm.orm.hooks import run_hooks
 from cassorm.orm.model import Model, remember, stored_row
 from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.orm.page_tokens import PageSecrets
 from cassorm.orm.query import Get, Query
 from cassorm.orm.raw import Raw
-from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of
+from cassorm.orm.row_writes import delete_row, insert_row, save_row
+from cassorm.orm.writes import Outcome
 from cassorm.schema.apply import apply, ensure_keyspace
 from cassorm.schema.keyspace import Replication, Schema
 from cassorm.schema.load import Source, load
@@ -51,7 +52,7 @@ class Written(Generic[M]):
 
     instance: M
     outcome: Outcome | None = None
-    error: CassormError | None = None
+    error: Exception | None = None
 
 
 class Database(Session):
@@ -65,7 +66,7 @@ class Database(Session):
         super().__init__(*args, **options)
         self.page_secrets = _secrets_of_environment()
         self._entered: list[Token[Session | None]] = []
-        self._on_write: list[OnWrite] = []
+        self.listeners: list[OnWrite] = []
 
     async def __aenter__(self) -> Self:
         self._entered.append(current_session.set(self))
@@ -81,11 +82,11 @@ class Database(Session):
 
         It is given the model's plan and the encoded partition key, None when that is not one alone.
         """
-        self._on_write.append(tell)
+        self.listeners.append(tell)
 
     def tell_of_write(self, plan: ModelPlan, partition: tuple[Any, ...] | None) -> None:
         """Tell those who asked by `on_write`."""
-        for tell in self._on_write:
+        for tell in self.listeners:
             tell(plan, partition)
 
     # -- schema --------------------------------------------------------------------------------------------------
@@ -172,18 +173,22 @@ class Database(Session):
             OutcomeUnknownError: with `if_not_exists`: no answer came; read what stands there.
         """
         plan = plan_of(type(instance))
-        made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
-        prepared = await self.prepare(made.text)
-        try:
-            result = await self.execute(
-                prepared, made.params, consistency=consistency, serial_consistency=serial_consistency, timeout=timeout
-            )
-        finally:
-            if self._on_write:
-                self.tell_of_write(plan, partition_of(plan, instance))
-        found = outcome(plan, result) if if_not_exists else _APPLIED
-        if found:
-            remember(instance, plan.snapshot(instance))
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_save, instance, self)
+        found = await insert_row(
+            self,
+            plan,
+            instance,
+            if_not_exists=if_not_exists,
+            ttl=ttl,
+            timestamp=timestamp,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+        )
+        if hooks is not None and found:
+            await run_hooks(hooks.after_save, instance, self)
         return found
 
     async def save(
@@ -205,38 +210,21 @@ class Database(Session):
             OutcomeUnknownError: a comparing write was not answered; `refresh` tells what stands.
         """
         plan = plan_of(type(instance))
-        row = stored_row(instance)
-        options = {"consistency": consistency, "serial_consistency": serial_consistency, "timeout": timeout}
-        version = plan.version
-        if row is None:
-            before: Any = None if version is None else getattr(instance, version.attribute)
-            if version is not None:
-                instance.__dict__[version.attribute] = before + 1
-            try:
-                found = await self.insert(instance, if_not_exists=plan.lwt_only, ttl=ttl, **options)  # type: ignore[arg-type]
-                if not found:
-                    raise StaleRowError(plan.where, found=found.found, problem="a row with this key is there already")
-            except BaseException:
-                if version is not None:
-                    instance.__dict__[version.attribute] = before
-                raise
-            return True
-        differing = changed(instance, plan.fields, row)
-        if not differing:
-            return False
-        made, advanced = _saving(plan, instance, differing, row, ttl)
-        prepared = await self.prepare(made.text)
-        try:
-            result = await self.execute(prepared, made.params, **options)  # type: ignore[arg-type]
-        finally:
-            self.tell_of_write(plan, made.partition)
-        found = outcome(plan, result)
-        if not found:
-            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
-        if version is not None:
-            instance.__dict__[version.attribute] = advanced
-        remember(instance, plan.snapshot(instance))
-        return True
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_save, instance, self)
+        written = await save_row(
+            self,
+            plan,
+            instance,
+            ttl=ttl,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+        )
+        if hooks is not None and written:
+            await run_hooks(hooks.after_save, instance, self)
+        return written
 
     async def delete(
         self, instance: Model, *, if_exists: bool = False, consistency: Consistency | None = None
@@ -247,15 +235,12 @@ class Database(Session):
             StaleRowError: another writer was first; nothing was deleted.
         """
         plan = plan_of(type(instance))
-        write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
-        if plan.version is not None:
-            write = write.only_if(_equals(plan, plan.version.attribute, getattr(instance, plan.version.attribute)))
-        elif if_exists or plan.lwt_only:
-            write = write.if_exists()
-        found = await write.using(self, consistency=consistency)
-        if not found and plan.version is not None:
-            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
-        remember(instance, None)
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_delete, instance, self)
+        found = await delete_row(self, plan, instance, if_exists=if_exists, consistency=consistency)
+        if hooks is not None and found:
+            await run_hooks(hooks.after_delete, instance, self)
         return found
 
     async def refresh(self, instance: Model, *, consistency: Consistency | None = None) -> None:
@@ -339,7 +324,7 @@ class Database(Session):
             try:
                 found = await self.insert(instance, if_not_exists=if_not_exists, ttl=ttl)
                 results[number] = Written(instance, found)
-            except CassormError as error:
+            except Exception as error:  # ours, or that of a hook
                 results[number] = Written(instance, error=error)
             done += 1
             if progress is not None:
@@ -376,9 +361,6 @@ class Database(Session):
             QueryError: the statement returns a column that the model `into` has not.
         """
         return Raw(self, text, params, into, options)
-
-
-_APPLIED = Outcome(applied=True)
 
 
 def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Schema:
@@ -437,50 +419,6 @@ def leave(token: Token[Session | None]) -> None:
     except ValueError:
         # Left in another context than entered, as test fixtures do: the one that was entered is gone by now.
         current_session.set(None)
-
-
-def _saving(
-    plan: ModelPlan, instance: Model, differing: Sequence[Any], row: Sequence[Any], ttl: timedelta | int | None
-) -> tuple[Compiled, Any]:
-    """The UPDATE of what differs, and the version afterwards."""
-    moved = [each for each in differing if each.is_key]
-    if moved:
-        raise QueryError(
-            "the key of a stored row was changed", where=moved[0].where, remedy="Insert a new row, delete the old one"
-        )
-    assignments = []
-    for each in differing:
-        if each.kind in ("version", "counter"):
-            how = "is advanced by save alone" if each.kind == "version" else "changes by update(... + n) alone"
-            raise QueryError(f"was set, and {how}", where=each.where, remedy="Leave it as it was read")
-        assignments.append(each)
-    write: Update[Any] = Update.of(
-        plan, [_assigned(plan, each.attribute, getattr(instance, each.attribute)) for each in assignments]
-    )
-    advanced = None
-    if plan.version is not None:
-        before = getattr(instance, plan.version.attribute)
-        advanced = before + 1
-        write = Update.of(plan, [*write.assignments, _assigned(plan, plan.version.attribute, advanced)])
-        write = write.only_if(_equals(plan, plan.version.attribute, before))
-    elif plan.lwt_only:
-        write = write.if_exists()
-    write = write.where(*_key_conditions(plan, instance))
-    if ttl is not None:
-        write = write.ttl(ttl)
-    return write.compiled(), advanced
-
-
-def _key_conditions(plan: ModelPlan, instance: Model) -> tuple[Any, ...]:
-    return tuple(_equals(plan, each.attribute, getattr(instance, each.attribute)) for each in plan.key)
-
-
-def _equals(plan: ModelPlan, attribute: str, value: Any) -> Any:
-    return Expression(plan.by_attribute[attribute]) == value
-
-
-def _assigned(plan: ModelPlan, attribute: str, value: Any) -> Any:
-    return Expression(plan.by_attribute[attribute]).set(value)
 
 
 async def _each(run: Callable[[int], Any], count: int, concurrency: int) -> None:

@@ -15,6 +15,7 @@ from cassorm.cql.types import parse_type
 from cassorm.errors import CassormError, ModelError, QueryError
 from cassorm.orm.annotations import CodecReader, optional
 from cassorm.orm.field_plan import FieldPlan
+from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
 from cassorm.orm.markers import Kind, Marker, Options
 from cassorm.schema.table import Column, Index, Table, UserType, View
@@ -46,6 +47,7 @@ class ModelPlan:
     user_types: tuple[UserType, ...]
     fields: tuple[FieldPlan, ...]
     lwt_only: bool
+    hooks: Hooks | None
     by_attribute: dict[str, FieldPlan] = field(init=False)
     by_column: dict[str, FieldPlan] = field(init=False)
     partition: tuple[FieldPlan, ...] = field(init=False)
@@ -152,7 +154,7 @@ def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
     except CassormError as error:
         raise ModelError(f"{error.where}: {error.problem}", where=model.__name__, remedy=error.remedy) from error
     guarded = options.lwt_only or any(each.kind == "version" for each in fields)
-    plan = ModelPlan(model, table, tuple(reader.user_types.values()), fields, guarded)
+    plan = ModelPlan(model, table, tuple(reader.user_types.values()), fields, guarded, hooks_of(model))
     setattr(model, _PLAN, plan)
     return plan
 

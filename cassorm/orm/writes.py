@@ -57,6 +57,11 @@ def outcome(plan: ModelPlan, result: Result) -> Outcome:
     )
 
 
+def has_listeners(session: Session) -> bool:
+    """Whether somebody asked to be told of writes."""
+    return bool(getattr(session, "listeners", None))
+
+
 def told_of_write(session: Session, made: Compiled) -> None:
     """Let a database tell those who keep copies; a plain session has none."""
     tell = getattr(session, "tell_of_write", None)

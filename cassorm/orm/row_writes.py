@@ -1,0 +1,174 @@
+"""The row of one instance, written: whole, what has changed of it, or gone."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from cassorm.driver.session import Session
+from cassorm.errors import QueryError, StaleRowError
+from cassorm.orm.expressions import Assignment, Condition, Expression
+from cassorm.orm.field_plan import FieldPlan
+from cassorm.orm.hydration import changed
+from cassorm.orm.model import Model, remember, stored_row
+from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.writes import (
+    Compiled,
+    Delete,
+    Outcome,
+    Update,
+    has_listeners,
+    insert_compiled,
+    outcome,
+    partition_of,
+    told_of_write,
+)
+
+_APPLIED = Outcome(applied=True)
+_CHANGED = "the row has changed since it was read"
+
+
+async def insert_row(
+    session: Session,
+    plan: ModelPlan,
+    instance: Model,
+    *,
+    if_not_exists: bool = False,
+    ttl: timedelta | int | None = None,
+    timestamp: datetime | int | None = None,
+    **options: Any,
+) -> Outcome:
+    """Write the row whole; `options` are those of `Session.execute`.
+
+    Raises:
+        QueryError: a value does not fit, or the model takes no plain inserts; nothing was sent.
+        OutcomeUnknownError: with `if_not_exists`: no answer came.
+    """
+    made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
+    # As it is sent: what changes while the answer is waited for is still to be saved.
+    sent = plan.snapshot(instance)
+    prepared = await session.prepare(made.text)
+    try:
+        result = await session.execute(prepared, made.params, **options)
+    finally:
+        if has_listeners(session):
+            told_of_write(session, replace(made, partition=partition_of(plan, instance)))
+    found = outcome(plan, result) if if_not_exists else _APPLIED
+    if found:
+        remember(instance, sent)
+    return found
+
+
+async def save_row(
+    session: Session, plan: ModelPlan, instance: Model, *, ttl: timedelta | int | None = None, **options: Any
+) -> bool:
+    """Whether something had to be written: see `Database.save`.
+
+    Raises:
+        StaleRowError: another writer was first; nothing was written.
+        QueryError: the key was changed, or a value does not fit; nothing was sent.
+        OutcomeUnknownError: a comparing write was not answered.
+    """
+    row = stored_row(instance)
+    if row is None:
+        with _advanced(plan, instance):
+            found = await insert_row(session, plan, instance, if_not_exists=plan.lwt_only, ttl=ttl, **options)
+            if not found:
+                raise StaleRowError(plan.where, found=found.found, problem="a row with this key is there already")
+        return True
+    differing = changed(instance, plan.fields, row)
+    if not differing:
+        return False
+    made = _saving(plan, instance, differing, ttl)
+    with _advanced(plan, instance):
+        sent = plan.snapshot(instance)
+        found = await _sent(session, made, options)
+        if not found:
+            raise StaleRowError(plan.where, found=found.found, problem=_CHANGED)
+    remember(instance, sent)
+    return True
+
+
+async def delete_row(
+    session: Session, plan: ModelPlan, instance: Model, *, if_exists: bool = False, **options: Any
+) -> Outcome:
+    """Delete the row: see `Database.delete`.
+
+    Raises:
+        StaleRowError: another writer was first; nothing was deleted.
+    """
+    write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
+    if plan.version is not None:
+        write = write.only_if(_equals(plan.version, getattr(instance, plan.version.attribute)))
+    elif if_exists or plan.lwt_only:
+        write = write.if_exists()
+    found = await _sent(session, write.compiled(), options)
+    if not found and plan.version is not None:
+        raise StaleRowError(plan.where, found=found.found, problem=_CHANGED)
+    remember(instance, None)
+    return found
+
+
+@contextmanager
+def _advanced(plan: ModelPlan, instance: Model) -> Iterator[None]:
+    """The instance has the version that the block writes, and its old one again when the block fails."""
+    version = plan.version
+    if version is None:
+        yield
+        return
+    values = instance.__dict__
+    before = values[version.attribute]
+    values[version.attribute] = before + 1
+    try:
+        yield
+    except BaseException:
+        values[version.attribute] = before
+        raise
+
+
+async def _sent(session: Session, made: Compiled, options: dict[str, Any]) -> Outcome:
+    prepared = await session.prepare(made.text)
+    try:
+        result = await session.execute(prepared, made.params, **options)
+    finally:
+        told_of_write(session, made)
+    return outcome(made.plan, result)
+
+
+def _saving(plan: ModelPlan, instance: Model, differing: Sequence[FieldPlan], ttl: timedelta | int | None) -> Compiled:
+    """The UPDATE of what differs."""
+    assignments = []
+    for each in differing:
+        if each.is_key:
+            raise QueryError(
+                "the key of a stored row was changed", where=each.where, remedy="Insert a new row, delete the old one"
+            )
+        if each.kind in ("version", "counter"):
+            how = "is advanced by save alone" if each.kind == "version" else "changes by update(... + n) alone"
+            raise QueryError(f"was set, and {how}", where=each.where, remedy="Leave it as it was read")
+        assignments.append(_assigned(each, getattr(instance, each.attribute)))
+    guards: list[Condition] = []
+    if plan.version is not None:
+        before = getattr(instance, plan.version.attribute)
+        assignments.append(_assigned(plan.version, before + 1))
+        guards.append(_equals(plan.version, before))
+    write: Update[Any] = Update.of(plan, assignments).where(*_key_conditions(plan, instance))
+    if guards:
+        write = write.only_if(*guards)
+    elif plan.lwt_only:
+        write = write.if_exists()
+    return (write if ttl is None else write.ttl(ttl)).compiled()
+
+
+def _key_conditions(plan: ModelPlan, instance: Model) -> tuple[Condition, ...]:
+    return tuple(_equals(each, getattr(instance, each.attribute)) for each in plan.key)
+
+
+def _equals(field: FieldPlan, value: Any) -> Condition:
+    found: Condition = Expression(field) == value
+    return found
+
+
+def _assigned(field: FieldPlan, value: Any) -> Assignment:
+    return Expression(field).set(value)
