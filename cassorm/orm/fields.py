@@ -110,6 +110,7 @@ else:
         kind = "counter"
 
     Counter = Annotated[int, _Counter()]
+    """A counter, changed by `Model.update(Model.hits + 1)` alone."""
 
 
 def col(

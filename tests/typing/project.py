@@ -7,15 +7,29 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from cassorm.orm.database import Database, Written, connect
-from cassorm.orm.expressions import count_rows
-from cassorm.orm.fields import CK, PK, Col, Counter, Static, Version, ck, col, pk
-from cassorm.orm.markers import SAI, Frozen
-from cassorm.orm.model import Model
-from cassorm.orm.page_tokens import Page
-from cassorm.orm.user_types import Udt
-from cassorm.orm.values import SmallInt, Vector
-from cassorm.orm.writes import Outcome
+from cassorm import (
+    CK,
+    PK,
+    SAI,
+    Col,
+    Counter,
+    Database,
+    Frozen,
+    Model,
+    Outcome,
+    Page,
+    SmallInt,
+    Static,
+    Udt,
+    Vector,
+    Version,
+    Written,
+    ck,
+    col,
+    connect,
+    count_rows,
+    pk,
+)
 
 
 class Place(Udt):
