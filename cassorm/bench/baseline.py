@@ -12,7 +12,7 @@ from typing import Any
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, RoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import tuple_factory
+from cassandra.query import UNSET_VALUE, tuple_factory
 
 from cassorm.bench.sample import Sample
 from cassorm.driver.consistency import Consistency
@@ -31,6 +31,9 @@ class Bare:
 
     Routing by token where there is more than one node; on a single node it would cost time for nothing.
     """
+
+    unset: object = UNSET_VALUE
+    """As a parameter: leave the column as it is."""
 
     def __init__(self, settings: Settings, *, datacenter: str, nodes: int) -> None:
         points = settings.contact_points()

@@ -218,8 +218,8 @@ async def _append(session: Session, bare: "Bare", workload: Workload, keyspace: 
                 name=f"append {count}",
                 rows=count,
                 prepared=prepared,
-                once=partial(_first_batch, count),
-                bare_worker=partial(_bare_appends, count, workload.appends_per_stream),
+                once=partial(_first_batch, bare.unset, count),
+                bare_worker=partial(_bare_appends, bare.unset, count, workload.appends_per_stream),
                 bare_accepts=lambda rows: rows[0][0] is True,
                 worker=partial(_appends, store, count, workload.appends_per_stream),
                 accepts=_any,
@@ -232,7 +232,7 @@ async def _append(session: Session, bare: "Bare", workload: Workload, keyspace: 
 _DATA = payload.dump(line_added())
 
 
-def _bare_batch(stream: UUID, head: int, count: int) -> list[object]:
+def _bare_batch(unset: object, stream: UUID, head: int, count: int) -> list[object]:
     """The parameters of the store's own batch for `count` events behind `head`, encoded beforehand where it can be."""
     pos = time.time_ns() // 1000
     append_id = new_id()
@@ -247,18 +247,18 @@ def _bare_batch(stream: UUID, head: int, count: int) -> list[object]:
             1,
             payload.JSON,
             _DATA,
-            None,
+            unset,
             _NOW,
             pos + index - 1,
         )
     return params
 
 
-def _first_batch(count: int) -> list[object]:
-    return _bare_batch(new_id(), 0, count)
+def _first_batch(unset: object, count: int) -> list[object]:
+    return _bare_batch(unset, new_id(), 0, count)
 
 
-def _bare_appends(count: int, most: int) -> "Params":
+def _bare_appends(unset: object, count: int, most: int) -> "Params":
     """One worker's appends: to one stream after the other, `most` to each."""
     stream, head, left = new_id(), 0, most
 
@@ -266,7 +266,7 @@ def _bare_appends(count: int, most: int) -> "Params":
         nonlocal stream, head, left
         if not left:
             stream, head, left = new_id(), 0, most
-        made = _bare_batch(stream, head, count)
+        made = _bare_batch(unset, stream, head, count)
         head += count
         left -= 1
         return made

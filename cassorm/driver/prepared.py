@@ -75,8 +75,12 @@ class Prepared:
                 where=shortened(self.text),
                 remedy="Give one value for each `?`, in their order; UNSET leaves a column as it is",
             )
+        unset = self._unset
         try:
-            return [None if value is None else encode(value) for encode, value in zip(encoders, params, strict=True)]
+            return [
+                (encode(value) if value is not UNSET else unset) if value is not None else None
+                for encode, value in zip(encoders, params, strict=True)
+            ]
         except Exception:  # any type's serializer, any error: looked at one by one
             return [self._encode_one(index, value) for index, value in enumerate(params)]
 

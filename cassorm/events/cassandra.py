@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from cassorm.driver.prepared import Prepared
+from cassorm.driver.prepared import UNSET, Prepared
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import ConfigurationError, EventStoreError
@@ -196,24 +196,9 @@ class CassandraEventStore(EventStore):
         head, fence, closed = (state.head or None), state.fence, state.closed
         last = pos + len(intent.events) - 1
         aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
-        stream, append_id = intent.stream, intent.append_id
-        update = (base + len(intent.events), last, aggregate_type, stream, head, fence, closed)
-        rows = [
-            (
-                stream,
-                base + index,
-                event.event_id,
-                append_id,
-                event.event_type,
-                event.schema_version,
-                event.encoding,
-                event.data,
-                event.metadata,
-                event.timestamp,
-                pos + index - 1,
-            )
-            for index, event in enumerate(intent.events, 1)
-        ]
+        written_type = UNSET if aggregate_type is None else aggregate_type
+        update = (base + len(intent.events), last, written_type, intent.stream, head, fence, closed)
+        rows = rows_of(intent, base, pos)
         serial, consistency = self.settings.serial_consistency, self.settings.consistency
         if len(rows) <= PREPARED_BATCH:
             prepared = await self._prepare(self._queries.append(len(rows)))
@@ -363,6 +348,29 @@ class CassandraEventStore(EventStore):
     @property
     def _where(self) -> str:
         return f"event store {self.keyspace}.{self.tables.events}"
+
+
+def rows_of(intent: Intent, base: int, pos: int) -> list[tuple[object, ...]]:
+    """Return the parameters of the insert of each event, behind version `base`, from position `pos` on."""
+    stream, append_id, timestamp_ms = intent.stream, intent.append_id, intent.timestamp_ms
+    # Not NULL: that would be a tombstone in each row, and readers count them.
+    metadata = UNSET if intent.metadata is None else intent.metadata
+    return [
+        (
+            stream,
+            base + index,
+            event_id,
+            append_id,
+            event_type,
+            schema_version,
+            payload.JSON,
+            data,
+            metadata,
+            timestamp_ms,
+            pos + index - 1,
+        )
+        for index, (event_id, event_type, schema_version, data) in enumerate(intent.events, 1)
+    ]
 
 
 def _named(keyspace: str | None) -> str:

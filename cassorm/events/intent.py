@@ -1,13 +1,13 @@
 """An append that was checked and encoded: what a store has to write, or was refused before anything was sent."""
 
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import Enum
 from hashlib import sha1
 from typing import NamedTuple
 from uuid import UUID
 
-from cassorm.cql.uuids import uuid_of_digest
+from cassorm.cql.uuids import uuid_of_digest, uuid_of_int
 from cassorm.errors import QueryError
 from cassorm.events import payload
 from cassorm.events.event import Event
@@ -20,6 +20,8 @@ MAX_VERSION = 2**31 - 1
 """Versions are a CQL int."""
 LOOKBACK = 1_000
 """How many of a stream's last events are searched for an append id that is sent again without an exact version."""
+_INDEX_ROOM = ~(2**24 - 1)
+"""Leaves 98 random bits of an event id to its append, and more indices than an append has events."""
 
 
 class Expect(Enum):
@@ -46,17 +48,15 @@ class Encoded(NamedTuple):
     event_id: UUID
     event_type: str
     schema_version: int
-    encoding: str
     data: bytes
-    metadata: str | None
-    timestamp: datetime
 
 
 class Intent(NamedTuple):
     """One append: all of `events` behind version `expected`, or nothing.
 
     Event ids follow from the append id, so that the same append sent again carries the same ids. `resent` says that
-    the caller named the append id: it may stand in the stream already.
+    the caller named the append id: it may stand in the stream already. `metadata` and `timestamp_ms`, counted
+    from 1970, are those of each event; payloads are `payload.JSON`.
     """
 
     stream: UUID | str
@@ -65,6 +65,8 @@ class Intent(NamedTuple):
     append_id: UUID
     resent: bool
     events: tuple[Encoded, ...]
+    metadata: str | None
+    timestamp_ms: int
 
     @property
     def exact(self) -> int | None:
@@ -172,13 +174,9 @@ def plan(
             remedy="Pass a name such as 'Order'",
         )
     identity = append_id or new_id()
-    metadata = current_metadata().encode()
-    # Milliseconds: what a CQL timestamp keeps, so that every store gives back what was put in.
-    now = datetime.now(UTC)
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    encoded = tuple(
-        [_encode(event, event_id_of(identity, index), metadata, now, limits) for index, event in enumerate(events)]
-    )
+    metadata, now = current_metadata().encode(), time.time_ns() // 1_000_000
+    first = _first_event_id(identity)
+    encoded = tuple([_encode(event, first + index, limits.event_bytes) for index, event in enumerate(events)])
     size = sum([len(event.data) for event in encoded])
     if size > limits.append_bytes:
         raise QueryError(
@@ -186,21 +184,29 @@ def plan(
             where=f"stream {stream}",
             remedy="Append them in several smaller appends",
         )
-    return Intent(stream, aggregate_type, expected, identity, append_id is not None, encoded)
+    return Intent(stream, aggregate_type, expected, identity, append_id is not None, encoded, metadata, now)
 
 
 def event_id_of(append_id: UUID, index: int) -> UUID:
     """Return the id of one of an append's events, counted from 0: the same whenever that append is sent."""
-    # `uuid5`, at half its price: an append of many events needs many.
-    return uuid_of_digest(sha1(append_id.bytes + str(index).encode(), usedforsecurity=False).digest()[:16], 5)
+    return uuid_of_int(_first_event_id(append_id) + index)
 
 
-def _encode(event: Event, event_id: UUID, metadata: str | None, now: datetime, limits: Limits) -> Encoded:
+def _first_event_id(append_id: UUID) -> int:
+    """Return the number of the id of an append's first event; those of the others follow it.
+
+    It is the append id's `uuid5` with room for the index: one digest for an append of many events.
+    """
+    digest = sha1(append_id.bytes + b"events", usedforsecurity=False).digest()[:16]
+    return uuid_of_digest(digest, 5).int & _INDEX_ROOM
+
+
+def _encode(event: Event, event_id: int, most: int) -> Encoded:
     data = payload.dump(event)
-    if len(data) > limits.event_bytes:
+    if len(data) > most:
         raise QueryError(
-            f"a payload of {len(data):,} bytes exceeds {limits.event_bytes:,} bytes an event",
+            f"a payload of {len(data):,} bytes exceeds {most:,} bytes an event",
             where=f"event {event.__event_type__}",
             remedy="Store the large part elsewhere and refer to it, or raise max_event_bytes",
         )
-    return Encoded(event_id, event.__event_type__, event.__schema_version__, payload.JSON, data, metadata, now)
+    return Encoded(uuid_of_int(event_id), event.__event_type__, event.__schema_version__, data)

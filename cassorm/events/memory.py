@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
@@ -13,10 +14,12 @@ from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
 from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class _Row(NamedTuple):
     encoded: Encoded
-    append_id: UUID
+    intent: Intent
     position: int
 
 
@@ -71,7 +74,7 @@ class MemoryEventStore(EventStore):
         if (exact is not None and exact != len(rows)) or (expected is Expect.EXISTS and not rows):
             raise ConflictError(stream, expected=intent.expectation, actual=len(rows))
         first = max(self._clock(), rows[-1].position + 1 if rows else 0)
-        added = [_Row(encoded, intent.append_id, first + index) for index, encoded in enumerate(intent.events)]
+        added = [_Row(encoded, intent, first + index) for index, encoded in enumerate(intent.events)]
         self._streams[stream] = rows + added
         self._types.setdefault(stream, aggregate_type)
         return self._appended(stream, self._streams[stream], len(rows) + len(added))
@@ -82,7 +85,9 @@ class MemoryEventStore(EventStore):
         if not intent.resent:
             return None
         begin = intent.exact if intent.exact is not None else max(0, len(rows) - LOOKBACK)
-        found = [version for version, row in enumerate(rows[begin:], begin + 1) if row.append_id == intent.append_id]
+        found = [
+            version for version, row in enumerate(rows[begin:], begin + 1) if row.intent.append_id == intent.append_id
+        ]
         if not found or (intent.exact is not None and found[0] != begin + 1):
             return None
         if len(found) != len(intent.events):
@@ -91,7 +96,9 @@ class MemoryEventStore(EventStore):
 
     def _appended(self, stream: Stream, rows: list[_Row], version: int) -> Appended:
         row = rows[version - 1]
-        return Appended(stream, version, Position(self._store_id, shard_of(stream, 16), row.position), row.append_id)
+        return Appended(
+            stream, version, Position(self._store_id, shard_of(stream, 16), row.position), row.intent.append_id
+        )
 
     async def pages(
         self,
@@ -112,18 +119,18 @@ class MemoryEventStore(EventStore):
             yield [self._recorded(stream, version, rows[version - 1]) for version in ordered[start : start + size]]
 
     def _recorded(self, stream: Stream, version: int, row: _Row) -> Recorded:
-        encoded = row.encoded
+        encoded, intent = row.encoded, row.intent
         return Recorded(
             stream,
             self._types[stream],
             version,
-            payload.load(encoded.event_type, encoded.schema_version, encoded.encoding, encoded.data),
+            payload.load(encoded.event_type, encoded.schema_version, payload.JSON, encoded.data),
             encoded.event_id,
-            row.append_id,
+            intent.append_id,
             encoded.event_type,
             encoded.schema_version,
-            encoded.timestamp,
-            Metadata.decode(encoded.metadata),
+            _EPOCH + timedelta(milliseconds=intent.timestamp_ms),
+            Metadata.decode(intent.metadata),
             row.position,
         )
 

@@ -343,3 +343,19 @@ async def test_pages_of_large_events_hold_few_of_them(store: CassandraEventStore
     pages = [len(page) async for page in store.pages(stream, page_size=1_000)]
     assert sum(pages) == 300
     assert max(pages[1:]) <= 42
+
+
+async def test_events_without_metadata_leave_no_tombstones_behind(
+    store: CassandraEventStore, cassorm_session: Session
+) -> None:
+    stream = uuid4()
+    await store.append(stream, counted(3))
+    await store.append(stream, counted(40))
+    assert len(await store.get_events(stream)) == 43
+    scanned = await cassorm_session.execute(
+        "SELECT count, max FROM system_views.tombstones_per_read WHERE keyspace_name = ? AND table_name = 'events'",
+        [store.keyspace],
+    )
+    reads, most = scanned.one() or (0, None)
+    assert reads > 0
+    assert most <= 1, "the histogram counts none as one"

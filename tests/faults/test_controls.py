@@ -15,6 +15,7 @@ from cassorm.driver.result import APPLIED, Result
 from cassorm.errors import ConflictError, UnavailableError
 from cassorm.events import append
 from cassorm.events.append import State
+from cassorm.events.cassandra import rows_of
 from cassorm.events.intent import Intent
 from tests.faults.conftest import Through
 from tests.faults.history import Histories, notes
@@ -87,10 +88,7 @@ def without_conditions(store: CassandraEventStore) -> Callable[..., Awaitable[Re
         session, stream = store._session, intent.stream
         advance = await session.prepare(f"UPDATE {store.keyspace}.events SET head = ? WHERE aggregate_id = ?")
         insert = await session.prepare(store._queries.insert)
-        rows = [
-            (insert, (stream, base + index, event.event_id, intent.append_id, *event[1:], pos + index - 1))
-            for index, event in enumerate(intent.events, 1)
-        ]
+        rows = [(insert, row) for row in rows_of(intent, base, pos)]
         await session.execute_batch([(advance, (base + len(rows), stream)), *rows], timeout=timeout)
         return Result([(True,)], (APPLIED,))
 

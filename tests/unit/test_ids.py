@@ -29,6 +29,8 @@ def test_threads_that_draw_at_once_never_get_the_same_id() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 1, 31, 999, 100_000])
-def test_an_events_id_is_the_name_based_uuid_of_its_place_in_the_append(index: int) -> None:
+def test_an_events_id_follows_from_its_append_and_its_place_in_it(index: int) -> None:
     append_id = new_id()
-    assert event_id_of(append_id, index) == uuid5(append_id, str(index))
+    found = event_id_of(append_id, index)
+    assert found.version == 5
+    assert found.int == (uuid5(append_id, "events").int >> 24 << 24) + index
