@@ -79,6 +79,9 @@ class _Writer:
         if table.views:
             self._use("View", "cassorm.schema.table")
             options.append(f"views={table.views!r}")
+        groups = [[attribute(name) for name in group] for group in table.unique if len(group) > 1]
+        if groups:
+            options.append(f"unique={groups!r}")
         lines = [
             f"class {class_name(table.name)}(Model, {', '.join(options)}):",
             f'    """A row of {table.name}."""',
@@ -96,6 +99,8 @@ class _Writer:
         index = next((index for index in table.indexes if index.column == column.name), None)
         if index is not None:
             said.append(f"index={self._index(index)}")
+        if (column.name,) in table.unique:
+            said.append("unique=True")
         made = self._type(cql, column)
         order = dict(table.clustering).get(column.name)
         if column.name in table.partition_key:

@@ -26,6 +26,7 @@ class FieldPlan:
     nullable: bool
     index: IndexOn | None
     default: Callable[[], Any] | None
+    unique: bool = False
 
     @property
     def where(self) -> str:

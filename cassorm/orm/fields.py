@@ -121,14 +121,15 @@ def col(
     type: str | None = None,  # noqa: A002 - the word of CQL
     index: bool | IndexOn = False,
     truncate: bool = False,
+    unique: bool = False,
     **field_options: Any,
 ) -> Any:
     """What a column has beyond its type; `field_options` are those of `pydantic.Field`, such as `ge=0` or `alias=`.
 
     `name` is the column's where it is not the attribute's; `type` its CQL type where it is not that of the Python
-    type; `truncate` lets a timestamp lose what is below the millisecond.
+    type; `truncate` lets a timestamp lose what is below the millisecond; `unique` keeps two rows from holding one value.
     """
-    return _field(Options(name, type, None, index_on(index), truncate), default, default_factory, field_options)
+    return _field(Options(name, type, None, index_on(index), truncate, unique), default, default_factory, field_options)
 
 
 def pk(

@@ -50,7 +50,12 @@ def model_of(
         __base__=Model,
         __module__=__name__,
         __doc__=table.comment or f"A row of {table.name}.",
-        __cls_kwargs__={"keyspace": table.keyspace, "table": table.name},
+        __cls_kwargs__={
+            "keyspace": table.keyspace,
+            "table": table.name,
+            "unique": [[attribute(name) for name in group] for group in table.unique],
+            "profile": table.profile,
+        },
         **fields,
     )
     plan = plan_of(made)

@@ -39,6 +39,7 @@ class Options:
     order: Order | None = None
     index: IndexOn | None = None
     truncate: bool = False
+    unique: bool = False
 
 
 class Marker:
@@ -54,8 +55,9 @@ class Marker:
         order: Order | None = None,
         index: "bool | IndexOn" = False,
         truncate: bool = False,
+        unique: bool = False,
     ) -> None:
-        self.options = Options(name, type, order, index_on(index), truncate)
+        self.options = Options(name, type, order, index_on(index), truncate, unique)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

@@ -38,10 +38,11 @@ class ModelMeta(ModelMetaclass):
         profile: Profile | None = None,
         lwt_only: bool = False,
         views: Sequence[View] = (),
+        unique: Sequence[str | Sequence[str]] = (),
         abstract: bool = False,
         **config: Any,
     ) -> Any:
-        """The class; `abstract` ones have no table and are bases of others."""
+        """The class; `abstract` ones have no table and are bases of others; `unique` names fields, or groups of them."""
         _check_names(name, bases, namespace)
         cls: Any = super().__new__(mcs, name, bases, namespace, **config)
         generic = cls.__pydantic_generic_metadata__
@@ -50,7 +51,9 @@ class ModelMeta(ModelMetaclass):
         if not bases or bases == (BaseModel,) or abstract:
             cls.__cassorm_options__ = None
             return cls
-        said = TableOptions(keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views)
+        said = TableOptions(
+            keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views, unique
+        )
         cls.__cassorm_options__ = said
         # A name that is declared further down is looked up when the class is first used.
         if fields_are_known(cls):

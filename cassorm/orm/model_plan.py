@@ -18,7 +18,7 @@ from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
 from cassorm.orm.markers import Kind, Marker, Options
-from cassorm.schema.table import Column, Index, Table, UserType, View
+from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_name
 
 _PLAN = "__cassorm_plan__"
 _INT_TYPES = ("bigint", "int", "smallint", "tinyint", "varint")
@@ -36,6 +36,15 @@ class TableOptions:
     profile: Profile | None = None
     lwt_only: bool = False
     views: Sequence[View] = ()
+    unique: Sequence[str | Sequence[str]] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unique:
+    """Fields whose values together no two rows share, and the name of the lookup table that keeps them so."""
+
+    fields: tuple[FieldPlan, ...]
+    lookup: str
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +62,7 @@ class ModelPlan:
     partition: tuple[FieldPlan, ...] = field(init=False)
     clustering: tuple[FieldPlan, ...] = field(init=False)
     version: FieldPlan | None = field(init=False)
+    unique: tuple[Unique, ...] = field(init=False)
     columns_text: str = field(init=False)
     hydrate: Hydrate = field(init=False)
     params: Callable[[Any], list[Any]] = field(init=False)
@@ -65,6 +75,10 @@ class ModelPlan:
         self.partition = tuple(each for each in self.fields if each.kind == "partition")
         self.clustering = tuple(each for each in self.fields if each.kind == "clustering")
         self.version = next((each for each in self.fields if each.kind == "version"), None)
+        self.unique = tuple(
+            Unique(tuple(self.by_column[name] for name in group), lookup_name(self.table.name, group))
+            for group in self.table.unique
+        )
         self.columns_text = ", ".join(each.quoted for each in self.fields)
         set_row = getattr(self.model, "_row").__set__  # noqa: B009 - the slot of Model, which pydantic does not know
         self.hydrate = make_hydrate(self.model, self.fields, set_row=set_row, skip_without=self.sparse_at())
@@ -153,7 +167,8 @@ def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
         table = _table(model, fields, options)
     except CassormError as error:
         raise ModelError(f"{error.where}: {error.problem}", where=model.__name__, remedy=error.remedy) from error
-    guarded = options.lwt_only or any(each.kind == "version" for each in fields)
+    guarded = options.lwt_only or bool(table.unique) or any(each.kind == "version" for each in fields)
+    guarded = guarded or (options.profile == "lwt-only" and not table.has_counters)
     plan = ModelPlan(model, table, tuple(reader.user_types.values()), fields, guarded, hooks_of(model))
     setattr(model, _PLAN, plan)
     return plan
@@ -191,6 +206,7 @@ def _field(model: type[BaseModel], attribute: str, info: FieldInfo, reader: Code
         nullable=nullable,
         index=options.index,
         default=_default(info, kind),
+        unique=options.unique,
     )
 
 
@@ -260,7 +276,18 @@ def _table(model: type[BaseModel], fields: tuple[FieldPlan, ...], said: TableOpt
         comment=said.comment,
         indexes=indexes,
         views=tuple(said.views),
+        unique=tuple(_groups(fields, said)),
     )
+
+
+def _groups(fields: tuple[FieldPlan, ...], said: TableOptions) -> Iterable[tuple[str, ...]]:
+    """The columns of each group of fields that is unique."""
+    columns = {each.attribute: each.column for each in fields}
+    for each in fields:
+        if each.unique:
+            yield (each.column,)
+    for group in said.unique:
+        yield tuple(columns.get(name, name) for name in ([group] if isinstance(group, str) else group))
 
 
 def seconds(ttl: timedelta | int, *, where: str) -> int:

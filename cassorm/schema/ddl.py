@@ -10,6 +10,7 @@ from cassorm.errors import SchemaError
 from cassorm.schema.keyspace import Keyspace, Replication, Schema
 from cassorm.schema.options import literal, option_text
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Table, UserType, View
+from cassorm.schema.unique import with_lookups
 
 _SAI = "StorageAttachedIndex"
 
@@ -170,6 +171,8 @@ def table_statements(table: Table, dialect: Dialect) -> Iterator[str]:
 def schema_statements(schema: Schema, dialect: Dialect, *, datacenter: str | None = None) -> Iterator[str]:
     """Everything in the schema, in the order in which it can be created: keyspaces, types, tables with what hangs on them.
 
+    The lookup tables of unique columns are among the tables.
+
     Raises:
         SchemaError: the engine lacks something that the schema asks for.
     """
@@ -183,7 +186,7 @@ def schema_statements(schema: Schema, dialect: Dialect, *, datacenter: str | Non
         )
     for user_type in schema.types:
         yield create_type(user_type)
-    for table in schema.tables:
+    for table in with_lookups(schema).tables:
         yield from table_statements(table, dialect)
 
 

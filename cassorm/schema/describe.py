@@ -40,6 +40,8 @@ def _table(table: Table) -> Iterator[str]:
         yield f"  {column.name.ljust(widths[0])}  {column.type.ljust(widths[1])}  {role}".rstrip()
     for index in table.indexes:
         yield f"  index {index.name} on {index_text(index)}"
+    for group in table.unique:
+        yield f"  unique {', '.join(group)}"
     for view in table.views:
         yield f"  view {_view(view)}"
     for name, value in table.options.items():

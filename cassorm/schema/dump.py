@@ -17,6 +17,7 @@ def dump(table: Table) -> dict[str, Any]:
     form |= _dumped_key(table.partition_key, table.clustering)
     form |= {"profile": table.profile, "options": dict(table.options)}
     form["indexes"] = [_dumped_index(index) for index in table.indexes]
+    form["unique"] = [group[0] if len(group) == 1 else list(group) for group in table.unique]
     form["materialized_views"] = {view.name: _dumped_view(view) for view in table.views}
     return {key: value for key, value in form.items() if value or key in ("fields", "key")}
 

@@ -10,6 +10,7 @@ from cassorm.errors import QueryError, SchemaError
 from cassorm.schema.keyspace import Keyspace, Schema
 from cassorm.schema.options import CLASS_PREFIXES, OPTIONS, without_defaults
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Order, Table, Target, UserType, View
+from cassorm.schema.unique import without_lookups
 
 Row = Mapping[str, Any]
 
@@ -73,7 +74,7 @@ async def introspect_keyspace(session: Session, keyspace: str) -> Keyspace | Non
 
 
 async def introspect_schema(session: Session, keyspace: str) -> Schema:
-    """Everything in a live keyspace, the keyspace itself among it.
+    """Everything in a live keyspace, the keyspace itself among it; lookup tables are `unique` of those they belong to.
 
     Raises:
         ClusterError: the cluster could not be asked.
@@ -84,7 +85,7 @@ async def introspect_schema(session: Session, keyspace: str) -> Schema:
     )
     if found is None:
         raise SchemaError("does not exist", where=f"keyspace {keyspace}", remedy="Check its name, or create it")
-    return Schema(tuple(tables.values()), tuple(types.values()), (found,))
+    return Schema(tuple(without_lookups(tables).values()), tuple(types.values()), (found,))
 
 
 def table_from(

@@ -10,7 +10,7 @@ from cassorm.schema import cql_file, table_file
 from cassorm.schema.declared import Attached, Declared, Place
 from cassorm.schema.documents import Document, parse_json, parse_yaml
 from cassorm.schema.keyspace import Keyspace, Schema, check_user_types
-from cassorm.schema.table import Column, Index, Table, UserType
+from cassorm.schema.table import Column, Index, Table, UserType, lookup_name
 
 SUFFIXES = (".yaml", ".yml", ".json", ".cql")
 
@@ -123,6 +123,8 @@ class _Merge:
                 self._once("index", (keyspace, index.name), place, ("indexes", index.column))
             for view in table.views:
                 self._once("table", (keyspace, view.name), place, ("views", view.name))
+            for group in table.unique:
+                self._once("table", (keyspace, lookup_name(name, group)), place, ("unique", group[0]))
         try:
             return Schema(tuple(self._tables.values()), types, tuple(self._keyspaces.values()))
         except SchemaError as error:

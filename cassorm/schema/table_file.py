@@ -39,6 +39,13 @@ def _key(value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(first), tuple(parts[1:])
 
 
+def _group(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{value!r} is no column, nor a list of them")
+    return tuple(names)
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -56,6 +63,11 @@ KeyForm = Annotated[
             "description": "The partition key (a list of columns when it has several), then the clustering columns.",
         }
     ),
+]
+UniqueForm = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_group),
+    WithJsonSchema({"anyOf": [_NAME, {"type": "array", "minItems": 1, "items": _NAME}]}),
 ]
 OrderForm = Annotated[Order, BeforeValidator(_lower)]
 OptionsForm = Annotated[dict[str, Any], Field(json_schema_extra={"propertyNames": {"enum": sorted(OPTIONS)}})]
@@ -117,6 +129,9 @@ class TableForm(_Form):
     profile: Profile | None = Field(default=None, description="How the table is used; decides its compaction.")
     options: OptionsForm = {}
     indexes: list[IndexForm] = []
+    unique: list[UniqueForm] = Field(
+        default=[], description="Columns, or groups of them, kept unique by lookup tables."
+    )
     materialized_views: dict[str, ViewForm] = {}
 
 
@@ -221,6 +236,7 @@ class _Reader:
                 profile=form.profile,
                 options=form.options,
                 indexes=tuple(_index(index) for index in form.indexes),
+                unique=tuple(form.unique),
                 views=tuple(_view(key, view) for key, view in form.materialized_views.items()),
             )
         return table, place
@@ -269,6 +285,7 @@ def _parts(form: TableForm, at: DataPath) -> dict[tuple[str, ...], DataPath]:
     parts |= {(key,): (*at, key) for key in ("key", "clustering_order", "profile", "comment")}
     parts |= {("options", name): (*at, "options", name) for name in form.options}
     parts |= {("indexes", index.column): (*at, "indexes", n) for n, index in enumerate(form.indexes)}
+    parts |= {("unique", group[0]): (*at, "unique", n) for n, group in enumerate(form.unique) if group}
     parts |= {("views", name): (*at, "materialized_views", name) for name in form.materialized_views}
     if "name" in form.model_fields_set or "table" in form.model_fields_set:
         parts["name",] = (*at, "name" if "name" in form.model_fields_set else "table")
