@@ -1,6 +1,6 @@
 """The source of model classes for the tables of a schema: what `cassorm schema generate --format models` prints."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from cassorm.cql.types import CqlType
 from cassorm.errors import SchemaError
@@ -10,27 +10,28 @@ from cassorm.schema.table import Column, Index, Table, UserType
 
 # CQL type -> annotation, and where the name in it comes from.
 _NATIVE: Mapping[str, tuple[str, str | None]] = {
-    "ascii": ("Ascii", "cassorm.orm.values"),
+    "ascii": ("Ascii", "cassorm"),
     "bigint": ("int", None),
     "blob": ("bytes", None),
     "boolean": ("bool", None),
-    "counter": ("Counter", "cassorm.orm.fields"),
+    "counter": ("Counter", "cassorm"),
     "date": ("date", "datetime"),
     "decimal": ("Decimal", "decimal"),
     "double": ("float", None),
-    "duration": ("Duration", "cassorm.orm.values"),
-    "float": ("Float32", "cassorm.orm.values"),
+    "duration": ("Duration", "cassorm"),
+    "float": ("Float32", "cassorm"),
     "inet": ("IPv4Address | IPv6Address", "ipaddress"),
-    "int": ("Int", "cassorm.orm.values"),
-    "smallint": ("SmallInt", "cassorm.orm.values"),
+    "int": ("Int", "cassorm"),
+    "smallint": ("SmallInt", "cassorm"),
     "text": ("str", None),
     "time": ("time", "datetime"),
     "timestamp": ("datetime", "datetime"),
-    "timeuuid": ("TimeUUID", "cassorm.orm.values"),
-    "tinyint": ("TinyInt", "cassorm.orm.values"),
+    "timeuuid": ("TimeUUID", "cassorm"),
+    "tinyint": ("TinyInt", "cassorm"),
     "uuid": ("UUID", "uuid"),
-    "varint": ("VarInt", "cassorm.orm.values"),
+    "varint": ("VarInt", "cassorm"),
 }
+_WIDTH = 120
 _EMPTY = {"list": "list", "set": "set", "map": "dict"}
 
 
@@ -57,18 +58,17 @@ class _Writer:
     def imports(self) -> str:
         groups: tuple[list[str], list[str]] = ([], [])
         for module, names in sorted(self._imports.items()):
-            line = f"from {module} import {', '.join(sorted(names, key=lambda name: (name.islower(), name)))}"
-            groups[module.startswith("cassorm")].append(line)
+            groups[module.startswith("cassorm")].append(_import(module, sorted(names, key=_place)))
         return "\n\n".join("\n".join(group) for group in groups if group)
 
     def user_type(self, kind: UserType) -> str:
-        self._use("Udt", "cassorm.orm.user_types")
+        self._use("Udt", "cassorm")
         lines = [f"class {class_name(kind.name)}(Udt, type_name={kind.name!r}):", f'    """Type {kind.name}."""', ""]
         lines += [f"    {column.name}: {self._type(column.cql_type, column)} | None = None" for column in kind.fields]
         return "\n".join(lines)
 
     def table(self, table: Table) -> str:
-        self._use("Model", "cassorm.orm.model")
+        self._use("Model", "cassorm")
         said = {
             "keyspace": table.keyspace,
             "table": table.name,
@@ -77,7 +77,7 @@ class _Writer:
         }
         options = [f"{name}={value!r}" for name, value in said.items() if value]
         if table.views:
-            self._use("View", "cassorm.schema.table")
+            self._use("View", "cassorm")
             options.append(f"views={table.views!r}")
         groups = [[attribute(name) for name in group] for group in table.unique if len(group) > 1]
         if groups:
@@ -108,7 +108,7 @@ class _Writer:
         if order is not None:
             return self._declared(name, "CK", made, "ck", [*said, *(['order="desc"'] if order == "desc" else [])])
         if cql.name == "counter":
-            self._use("col", "cassorm.orm.fields")
+            self._use("col", "cassorm")
             return f"{name}: Counter = col({', '.join([*said, 'default=0'])})"
         kind = "Static" if column.static else "Col"
         if cql.is_collection and not cql.frozen:
@@ -116,20 +116,20 @@ class _Writer:
         return self._declared(name, kind, f"{made} | None", "col", [*said, "default=None"])
 
     def _declared(self, name: str, kind: str, made: str, call: str, said: list[str]) -> str:
-        self._use(kind, "cassorm.orm.fields")
+        self._use(kind, "cassorm")
         if not said:
             return f"{name}: {kind}[{made}]"
-        self._use(call, "cassorm.orm.fields")
+        self._use(call, "cassorm")
         return f"{name}: {kind}[{made}] = {call}({', '.join(said)})"
 
     def _index(self, index: Index) -> str:
         said = [f"name={index.name!r}", *([f"target={index.target!r}"] if index.target else [])]
         plain = all(key.isidentifier() for key in index.options)
         if index.kind == "sai" and plain:
-            self._use("SAI", "cassorm.orm.markers")
+            self._use("SAI", "cassorm")
             return f"SAI({', '.join([*said, *(f'{key}={value!r}' for key, value in index.options.items())])})"
         if index.kind == "secondary" and not index.options:
-            self._use("Secondary", "cassorm.orm.markers")
+            self._use("Secondary", "cassorm")
             return f"Secondary({', '.join(said)})"
         self._use("IndexOn", "cassorm.orm.markers")
         return f"IndexOn({', '.join([f'kind={index.kind!r}', *said, f'options={dict(index.options)!r}'])})"
@@ -146,7 +146,7 @@ class _Writer:
         match cql.name:
             case "vector":
                 self._use("Annotated", "typing")
-                self._use("Vector", "cassorm.orm.values")
+                self._use("Vector", "cassorm")
                 return f"Annotated[list[{inner[0]}], Vector({cql.size})]"
             case "list":
                 return f"list[{inner[0]}]"
@@ -163,6 +163,18 @@ class _Writer:
     def _use(self, name: str, module: str | None) -> None:
         if module is not None:
             self._imports.setdefault(module, set()).add(name)
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Where import sorters put a name: constants, classes, functions."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+def _import(module: str, names: Sequence[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
 
 
 def _unsaid(table: Table) -> Iterator[str]:

@@ -9,6 +9,7 @@ from cassorm.cql.dialect import PROFILES, Profile
 from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.cql.types import CqlType, near_types, parse_type
 from cassorm.errors import CassormError, QueryError, SchemaError
+from cassorm.schema.foreign import COMPUTED, is_computed
 from cassorm.schema.options import normalized
 
 Order = Literal["asc", "desc"]
@@ -358,6 +359,9 @@ def _checked_view(table: Table, view: View) -> View:
 
 
 def _check_view_key(table: Table, view: View) -> None:
+    computed = [name for name in view.columns if is_computed(name)]
+    if computed:
+        raise _refused(f"computes {computed[0]}", COMPUTED)
     if not view.partition_key:
         raise _refused("has no key", "Give its key: one new column, then the columns of the table's key")
     _check_unique("key column", view.key, "", "views")

@@ -22,6 +22,7 @@ from cassorm.cql.dialect import Profile
 from cassorm.errors import SchemaError, SchemaFileError
 from cassorm.schema.declared import Declared, Place, ordered
 from cassorm.schema.documents import DataPath, Document
+from cassorm.schema.foreign import said_elsewhere
 from cassorm.schema.keyspace import Keyspace
 from cassorm.schema.options import OPTIONS
 from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Target, UserType, View
@@ -254,7 +255,8 @@ class _Reader:
                 below = _BELOW.get(path[-3], form) if len(path) >= 3 else form
                 near = difflib.get_close_matches(str(last), below.model_fields, n=2, cutoff=0.5)
                 problem = f"unknown key {'.'.join(map(str, path))}"
-                remedy = f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(below.model_fields)}"
+                known = f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(below.model_fields)}"
+                remedy = said_elsewhere(path) or known
             case "missing":
                 problem = f"{'.'.join(map(str, path[:-1])) or 'the table'} lacks `{last}`"
                 remedy = f"Add `{last}:`"

@@ -66,9 +66,7 @@ def test_only_what_is_used_is_imported_and_each_line_says_one_column() -> None:
     text = model_source(Schema((COUNTS,), (), (Keyspace("shop", 1),)))
     assert text == (
         '"""The tables of shop; written by cassorm schema generate."""\n\n'
-        "from cassorm.orm.fields import Counter, PK, col\n"
-        "from cassorm.orm.model import Model\n"
-        "from cassorm.orm.values import Int\n\n\n"
+        "from cassorm import PK, Counter, Int, Model, col\n\n\n"
         "class Counts(Model, keyspace='shop', table='counts'):\n"
         '    """A row of counts."""\n\n'
         "    id: PK[Int]\n"

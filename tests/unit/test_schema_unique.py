@@ -91,7 +91,9 @@ def test_what_cannot_be_unique_is_refused_with_the_remedy(unique: Any, problem: 
 
 
 def test_names_that_the_lookup_table_needs_and_two_lookup_tables_of_one_name_are_refused() -> None:
-    with pytest.raises(SchemaError, match=r"unique column owner: its lookup table has a column of that name. Rename it"):
+    with pytest.raises(
+        SchemaError, match=r"unique column owner: its lookup table has a column of that name. Rename it"
+    ):
         replace(USERS, columns=(*USERS.columns, Column("owner", "text")), unique=(("owner",),))
     columns = (*USERS.columns, Column("tenant_email", "text"))
     with pytest.raises(SchemaError, match="lookup table users_by_tenant_email_unique is there twice"):
