@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cassorm.orm.database import Database, Written, connect
     from cassorm.orm.expressions import count_rows
     from cassorm.orm.fields import CK, PK, Col, Counter, Static, Version, ck, col, pk
+    from cassorm.orm.hooks import after_delete, after_save, before_delete, before_save
     from cassorm.orm.markers import SAI, Frozen, Secondary
     from cassorm.orm.model import Model, table_of
     from cassorm.orm.page_tokens import Page, PageSecrets
@@ -76,6 +77,7 @@ _HOMES = {
     "orm.database": "Database Written connect",
     "orm.expressions": "count_rows",
     "orm.fields": "CK PK Col Counter Static Version ck col pk",
+    "orm.hooks": "after_delete after_save before_delete before_save",
     "orm.markers": "SAI Frozen Secondary",
     "orm.model": "Model table_of",
     "orm.page_tokens": "Page PageSecrets",
@@ -160,8 +162,12 @@ __all__ = [
     "View",
     "Written",
     "__version__",
+    "after_delete",
+    "after_save",
     "aggregate",
     "apply",
+    "before_delete",
+    "before_save",
     "caused_by",
     "ck",
     "col",
