@@ -38,6 +38,11 @@ class Pages(AsyncIterator[list[Row]]):
                 return page.rows
         raise StopAsyncIteration
 
+    def begin(self) -> None:
+        """Fetch the first page before it is asked for."""
+        if self._coming is None and self._more and self._state is None:
+            self._coming = self._start()
+
     def _start(self) -> "asyncio.Future[Result]":
         coming = asyncio.ensure_future(self._fetch(self._state))
         coming.add_done_callback(_seen)

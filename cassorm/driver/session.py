@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BatchKind = Literal["logged", "unlogged", "counter"]
 
-_PAGE_SIZE = 5000
+PAGE_SIZE = 5000
+"""How many rows a page has unless a statement says otherwise."""
 _MOST_IN_BATCH = 65_535
 _DDL_TIMEOUT = timedelta(seconds=60)
 _CLOSE_GRACE = timedelta(seconds=5)
@@ -112,7 +113,7 @@ class Session:
                         serial_consistency=serial_consistency,
                         timeout=timeout,
                         idempotent=idempotent,
-                        page_size=page_size or _PAGE_SIZE,
+                        page_size=page_size or PAGE_SIZE,
                         page_state=page_state,
                     )
                 statement = await self.prepare(statement)
@@ -131,7 +132,7 @@ class Session:
             idempotent=statement.reads
             if idempotent is None
             else _repeatable(idempotent, statement.text, once=statement.conditional or statement.counts),
-            page_size=page_size or _PAGE_SIZE,
+            page_size=page_size or PAGE_SIZE,
         )
         return await self._exchange(
             make,
@@ -149,7 +150,7 @@ class Session:
         *,
         consistency: Consistency | None = None,
         timeout: timedelta | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> Pages:
         """Pages of rows, none of them empty, the next one fetched while this one is used; `timeout` is for each.
 
@@ -171,7 +172,7 @@ class Session:
         *,
         consistency: Consistency | None = None,
         timeout: timedelta | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Row]:
         """Rows, one by one, in memory for two pages; `timeout` is for each page."""
         return rows_of(self.pages(statement, params, consistency=consistency, timeout=timeout, page_size=page_size))
@@ -257,7 +258,7 @@ class Session:
         serial_consistency: Consistency | None = None,
         timeout: timedelta | None = None,
         idempotent: bool | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
         page_state: bytes | None = None,
     ) -> Result:
         if text.lstrip()[:4].lower() == "use ":

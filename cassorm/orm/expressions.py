@@ -9,8 +9,10 @@ from cassorm.orm.field_plan import FieldPlan
 
 T = TypeVar("T")
 
-Operator = Literal["=", "!=", "<", "<=", ">", ">=", "IN", "CONTAINS", "CONTAINS KEY", "ENTRY"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "IN", "CONTAINS", "CONTAINS KEY"]
+Place = Literal["column", "entry", "token"]
 RANGES = ("<", "<=", ">", ">=")
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "varint", "float", "double", "decimal", "counter")
 _COUNTERS = "Only counters count: use set(), or declare the field as Counter"
 
 
@@ -20,12 +22,16 @@ def _no_truth(what: str, remedy: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """One restriction of a column; `params` are what the driver takes. Several are joined by AND."""
+    """One restriction; `params` are what the driver takes. Several are joined by AND.
+
+    `on` tells what of `field` is restricted: the column, an entry of its map, or the token of the key it begins.
+    """
 
     field: FieldPlan
     operator: Operator
     text: str
     params: tuple[Any, ...]
+    on: Place = "column"
 
     def __bool__(self) -> bool:  # noqa: PLE0304 - it only refuses
         _no_truth(f"the condition {self.text}", "Give several conditions to where(), separated by commas")
@@ -148,9 +154,12 @@ class Expression(Comparable[T]):
         """
         if isinstance(values, str | bytes):
             raise QueryError(f"in_({values!r})", where=self.field.where, remedy="Give a list of values")
-        return Condition(
-            self.field, "IN", f"{self.field.quoted} IN ?", ([self.field.encode(value) for value in values],)
-        )
+        field = self.field
+        encoded = [field.encode(value) for value in values]
+        if len(encoded) == 1:
+            # Servers do with one value what they refuse with several.
+            return Condition(field, "=", f"{field.quoted} = ?", (encoded[0],))
+        return Condition(field, "IN", f"{field.quoted} IN ?", (encoded,))
 
     def __iter__(self) -> NoReturn:
         raise TypeError(f"{self.field.where} is a column: read the value from an instance")
@@ -197,9 +206,27 @@ class Expression(Comparable[T]):
         return Aggregate(f"MIN({self.field.quoted})", self.field.codec.decoded)
 
     def sum(self) -> Aggregate:
-        """The sum, as the server computes it: in the type of the column, which may overflow."""
-        return Aggregate(f"SUM({self.field.quoted})")
+        """The sum, as the server computes it: in the type of the column, which may overflow.
+
+        Raises:
+            QueryError: the column holds no numbers.
+        """
+        return self._of_numbers("SUM")
 
     def avg(self) -> Aggregate:
-        """The average, as the server computes it: in the type of the column, whole for whole numbers."""
-        return Aggregate(f"AVG({self.field.quoted})")
+        """The average, as the server computes it: in the type of the column, whole for whole numbers.
+
+        Raises:
+            QueryError: the column holds no numbers.
+        """
+        return self._of_numbers("AVG")
+
+    def _of_numbers(self, function: str) -> Aggregate:
+        field = self.field
+        if field.codec.cql.name not in _NUMBERS:
+            raise QueryError(
+                f"{function} of a {field.codec.cql}",
+                where=field.where,
+                remedy="Only numbers have one: use max() or min()",
+            )
+        return Aggregate(f"{function}({field.quoted})")

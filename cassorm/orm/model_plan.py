@@ -67,6 +67,8 @@ class ModelPlan:
     hydrate: Hydrate = field(init=False)
     params: Callable[[Any], list[Any]] = field(init=False)
     snapshot: Callable[[Any], tuple[Any, ...]] = field(init=False)
+    reading: dict[str, Any] = field(init=False, default_factory=dict)
+    writing: dict[str, Any] = field(init=False, default_factory=dict)
     _texts: dict[Any, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

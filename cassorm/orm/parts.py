@@ -101,10 +101,10 @@ class Entry(Comparable[V]):
 
     def compared(self, operator: Operator, other: Any) -> Condition:
         """The condition that an operator stands for; see the base."""
-        if operator in RANGES or operator == "!=":
-            raise QueryError(f"{operator} of a map's entry", where=self.field.where, remedy="Compare with ==")
-        value = self.field.encode(other, _part(self.field, at=1))
-        return Condition(self.field, "ENTRY", f"{self.field.quoted}[?] = ?", (self.key, value))
+        if other is None and operator in RANGES:
+            raise QueryError(f"{operator} None", where=self.field.where, remedy="Compare with a value")
+        value = None if other is None else self.field.encode(other, _part(self.field, at=1))
+        return Condition(self.field, operator, f"{self.field.quoted}[?] {operator} ?", (self.key, value), "entry")
 
     def set(self, value: V) -> Assignment:
         """The key holds `value` afterwards; None removes the key."""

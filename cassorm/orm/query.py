@@ -1,29 +1,30 @@
 """Queries as values: built and checked first, run when they are iterated over or awaited."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.session import Session
+from cassorm.driver.paging import Pages
+from cassorm.driver.session import PAGE_SIZE, Session
 from cassorm.errors import QueryError, RowCountError
 from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
+from cassorm.orm.fan_out import MOST_TOGETHER, JoinedPages
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hydration import Hydrate, make_hydrate
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.nearest import near_value
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
-from cassorm.orm.query_rules import check_conditions, check_order, check_read
+from cassorm.orm.query_rules import check_conditions
+from cassorm.orm.selection import Selection
 
 M = TypeVar("M")
 N = TypeVar("N", bound=BaseModel)
-
-# What servers take for one search.
-_MOST_NEAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +67,8 @@ def get_text(plan: ModelPlan, keyspace: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Query(Generic[M]):
+class Query(Selection[M]):
     """Rows of a model: every method gives another query; iterating, or a method that is awaited, runs it."""
-
-    plan: ModelPlan
-    columns: str
-    hydrate: Hydrate
-    conditions: tuple[Condition, ...] = ()
-    orderings: tuple[Ordering, ...] = ()
-    groups: tuple[str, ...] = ()
-    most: int | None = None
-    most_per_partition: int | None = None
-    filtering: bool = False
-    near: tuple[FieldPlan, Any] | None = None
-    session: Session | None = None
-    options: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(plan: ModelPlan) -> "Query[Any]":
@@ -131,12 +119,7 @@ class Query(Generic[M]):
         Raises:
             QueryError: the column is no vector with a storage-attached index, or `to` is none of its size.
         """
-        found = column.field
-        if found.codec.cql.name != "vector" or not any(
-            index.column == found.column and index.kind in (None, "sai") for index in self.plan.table.indexes
-        ):
-            raise QueryError("is no vector with an index", where=found.where, remedy="Declare it with col(index=SAI())")
-        return replace(self, near=(found, found.encode(to)))
+        return replace(self, near=(column.field, near_value(self.plan, column.field, to)))
 
     def allow_filtering(self) -> "Query[M]":
         """Let the server read rows that it does not return: as slow as all that it reads."""
@@ -169,8 +152,10 @@ class Query(Generic[M]):
                 remedy=f"Use fields of {', '.join(self.plan.by_attribute)}",
             )
         fields = [self.plan.by_attribute[name] for name in model.model_fields]
-        columns = ", ".join(each.quoted for each in fields)
-        return replace(self, columns=columns, hydrate=make_hydrate(model, fields))  # type: ignore[return-value]
+        first = self.plan.clustering[:1]
+        sparse_at = fields.index(first[0]) if self.plan.sparse_at() is not None and first[0] in fields else None
+        made = self._selecting(fields)
+        return replace(made, hydrate=make_hydrate(model, fields, skip_without=sparse_at))
 
     def values(self, *columns: Expression[Any] | Aggregate) -> "Query[tuple[Any, ...]]":
         """The rows as tuples of these columns, or of functions over them.
@@ -198,76 +183,60 @@ class Query(Generic[M]):
                 for row in rows
             ]
 
-        return replace(self, columns=", ".join(texts), hydrate=hydrate)  # type: ignore[return-value]
+        made = self._selecting([])
+        aggregated = any(isinstance(column, Aggregate) for column in columns)
+        return replace(made, columns=", ".join(texts), hydrate=hydrate, aggregated=aggregated)
+
+    def partitions(self, *static: Expression[Any]) -> "Query[tuple[Any, ...]]":
+        """The keys of partitions, each once, as tuples; with the values of these static columns behind them.
+
+        Raises:
+            QueryError: a column is not static.
+        """
+        for column in static:
+            if column.field.kind != "static":
+                raise QueryError(
+                    "is not static", where=column.field.where, remedy="Partitions have static columns alone"
+                )
+        return replace(self.values(*(Expression(each) for each in self.plan.partition), *static), distinct=True)
+
+    def json(self) -> "Query[str]":
+        """The rows as JSON objects in text, written by the server: by the names of columns, for who passes them on.
+
+        Raises:
+            QueryError: the rows are those of another model.
+        """
+        if self.hydrate is self.plan.hydrate and self.plan.sparse_at() is not None:
+            return replace(self, as_json=True, hydrate=_json_of_rows(self.plan))  # type: ignore[return-value]
+        return replace(self, as_json=True, hydrate=_json)  # type: ignore[return-value]
 
     def group_by(self, *columns: Expression[Any]) -> "Query[M]":
         """One row for each group of rows that agree in these columns: the first of the key, in its order.
 
         Raises:
-            QueryError: they are not.
+            QueryError: when it runs: they are not.
         """
-        names = [column.field for column in columns]
-        if names != list(self.plan.key[: len(names)]):
-            shown = ", ".join(each.attribute for each in self.plan.key)
-            raise QueryError(
-                "groups by other than the key", where=self.plan.where, remedy=f"Group by {shown}, in order"
-            )
-        return replace(self, groups=tuple(each.quoted for each in names))
+        return replace(self, groups=tuple(column.field for column in columns))
 
-    def partitions(self) -> "Query[tuple[Any, ...]]":
-        """The keys of partitions, each once, as tuples."""
-        made = self.values(*(Expression(each) for each in self.plan.partition))
-        return replace(made, columns=f"DISTINCT {made.columns}")
+    def _selecting(self, fields: Sequence[FieldPlan]) -> "Query[Any]":
+        if self.distinct or self.as_json:
+            raise QueryError(
+                "other columns after partitions() or json()",
+                where=self.plan.where,
+                remedy="Say what to select once; json() comes last",
+            )
+        return replace(self, columns=", ".join(each.quoted for each in fields), aggregated=False)
 
     # -- running -------------------------------------------------------------------------------------------------
 
-    def statement(self) -> tuple[str, list[Any]]:
-        """The CQL text and its parameters.
-
-        Raises:
-            QueryError: the server would refuse it, or read the whole table; the error says what would allow it.
-        """
-        plan, conditions = self.plan, self.conditions
-        if self.near is None:
-            check_read(plan, conditions, filtering=self.filtering)
-        else:
-            self._check_near()
-        check_order(plan, self.orderings, conditions)
-        text = f"SELECT {self.columns} FROM {plan.target(current_keyspace.get())}"  # noqa: S608 - quoted
-        if conditions:
-            text += f" WHERE {' AND '.join(condition.text for condition in conditions)}"
-        params = [value for condition in conditions for value in condition.params]
-        if self.groups:
-            text += f" GROUP BY {', '.join(self.groups)}"
-        if self.orderings:
-            orders = (f"{each.field.quoted} {'DESC' if each.descending else 'ASC'}" for each in self.orderings)
-            text += f" ORDER BY {', '.join(orders)}"
-        if self.near is not None:
-            text, params = f"{text} ORDER BY {self.near[0].quoted} ANN OF ?", [*params, self.near[1]]
-        if self.most_per_partition is not None:
-            text, params = f"{text} PER PARTITION LIMIT ?", [*params, self.most_per_partition]
-        if self.most is not None:
-            text, params = f"{text} LIMIT ?", [*params, self.most]
-        return f"{text} ALLOW FILTERING" if self.filtering else text, params
-
     async def __aiter__(self) -> AsyncIterator[M]:
-        session, prepared, params = await self._prepared()
-        pages = session.pages(prepared, params, **self.options)
-        hydrate = self.hydrate
-        try:
-            async for rows in pages:
-                for found in hydrate(rows):
-                    yield found
-        finally:
-            pages.close()
+        async for found in self._batches():
+            for row in found:
+                yield row
 
     async def all(self) -> list[M]:
         """Every row, in memory at once."""
-        session, prepared, params = await self._prepared()
-        found: list[M] = []
-        async for rows in session.pages(prepared, params, **self.options):
-            found += self.hydrate(rows)
-        return found
+        return [row async for found in self._batches() for row in found]
 
     async def first(self) -> M | None:
         """The first row, or None."""
@@ -287,55 +256,112 @@ class Query(Generic[M]):
 
     async def exists(self) -> bool:
         """Whether there is a row."""
-        return bool(await self.values(*(Expression(each) for each in self.plan.partition))._some(1))
+        if self.distinct or self.aggregated or self.plan.sparse_at() is not None:
+            return bool(await self._some(1))
+        key = replace(self, as_json=False).values(*(Expression(each) for each in self.plan.partition))
+        return bool(await key._some(1))
 
     async def count(self) -> int:
-        """How many rows there are: the server reads them all."""
-        made = replace(self.values(Aggregate("COUNT(*)")), orderings=(), groups=(), most=None)
-        return int((await made.one())[0])
+        """How many rows there are: the server reads them all.
+
+        Raises:
+            QueryError: the query is one that no server counts; the error says what to do instead.
+        """
+        plan = self.plan
+        if self.near or self.groups or self.aggregated or self.distinct or self.most_per_partition is not None:
+            raise QueryError(
+                "count() of groups, partitions, a limit for each, or the nearest",
+                where=plan.where,
+                remedy="Count what all() gives, or use count_rows() in values()",
+            )
+        # A partition that has nothing but static columns is a row for COUNT(*), and none for whoever reads rows.
+        counted = plan.clustering[0].quoted if plan.sparse_at() is not None else "*"
+        made = replace(self, as_json=False).values(Aggregate(f"COUNT({counted})"))
+        found = 0
+        async for rows in replace(made, orderings=(), most=None)._batches(adding=True):
+            found += sum(int(row[0]) for row in rows)
+        return found if self.most is None else min(found, self.most)
 
     async def page(self, size: int, token: str | None = None) -> Page[M]:
         """The page of `size` rows that `token` stands for, the first without one; each page has the next one's token.
 
         Raises:
-            QueryError: the token is forged, has expired or belongs to another query; or no secret is configured.
+            QueryError: the token is forged, has expired or belongs to another query; or the query has no pages.
+            ConfigurationError: no secret is configured.
         """
-        session, prepared, params = await self._prepared()
         _positive(size, "page size", self.plan)
-        bound = (prepared.text, params)
+        session = session_for(self.session, self.plan.where)
+        found = self.checked(sai=session.dialect.sai)
+        if self.near is not None or found.apart is not None:
+            what = "nearest()" if self.near is not None else "many partitions, which are read one by one"
+            raise QueryError(
+                f"page() of {what}",
+                where=self.plan.where,
+                remedy=f"Iterate over it, or give at most {MOST_TOGETHER} keys at once, and no index beside them",
+            )
+        params = [*self.values_given(), *self.limits()]
+        prepared = await session.prepare(self.text(self.conditions))
+        bound = (f"{session.keyspace}: {prepared.text}", params)
         state = None if token is None else open_token(session, token, bound)
         if token is None:
             # Without a secret the first page already says so, not the user who asks for the second.
             sealed_token(session, b"", bound)
-        options = self.options | {"page_size": size, "page_state": state}
+        options = self.plan.reading | self.options | {"page_size": size, "page_state": state}
         result = await session.execute(prepared, params, **options)
         following = None if result.page_state is None else sealed_token(session, result.page_state, bound)
         return Page(self.hydrate(result.rows), following)
 
     async def _some(self, most: int) -> list[M]:
         query = self if self.most is not None and self.most <= most else replace(self, most=most)
-        session, prepared, params = await query._prepared()
-        options = {name: value for name, value in self.options.items() if name != "page_size"}
-        found: list[M] = []
-        # A page may be empty, or hold rows that stand for static columns alone, while more follow.
-        async for rows in session.pages(prepared, params, **options):
-            found += self.hydrate(rows)
-        return found
+        return await query.all()
 
-    def _check_near(self) -> None:
-        if self.conditions:
-            check_read(self.plan, self.conditions, filtering=False)
-        if self.orderings or self.groups or self.most_per_partition is not None:
-            raise QueryError("nearest() with another order", where=self.plan.where, remedy="Keep one of them")
-        if self.most is None or self.most > _MOST_NEAR:
-            raise QueryError(
-                "nearest() without a limit", where=self.plan.where, remedy=f"Add limit(), at most {_MOST_NEAR}"
-            )
-
-    async def _prepared(self) -> tuple[Session, Prepared, list[Any]]:
-        text, params = self.statement()
+    async def _batches(self, *, adding: bool = False) -> AsyncIterator[list[M]]:
+        """The rows, page by page."""
         session = session_for(self.session, self.plan.where)
-        return session, await session.prepare(text), params
+        found = self.checked(sai=session.dialect.sai, adding=adding)
+        apart = found.apart
+        options = self.plan.reading | self.options
+        left = self.most
+        pages: Pages | JoinedPages
+        if apart is not None:
+            prepared = await session.prepare(self.text(apart.alone()))
+            limits = self.limits()
+            pages = JoinedPages(session.pages(prepared, [*key, *limits], **options) for key in apart.params())
+        else:
+            query = self
+            if self.near is not None:
+                # Such a search is one page, of what one replica of each range knows.
+                options = {"consistency": Consistency.LOCAL_ONE} | options | {"page_size": PAGE_SIZE}
+            elif left is not None and self.may_skip(found):
+                # Rows are skipped here that the server would count: the limit is kept here as well.
+                query = replace(self, most=None)
+                options["page_size"] = min(options.get("page_size", PAGE_SIZE), max(left, 100))
+            prepared = await session.prepare(query.text(self.conditions))
+            pages = session.pages(prepared, [*query.values_given(), *query.limits()], **options)
+        hydrate = self.hydrate
+        try:
+            async for rows in pages:
+                made = hydrate(rows)
+                if left is not None:
+                    made = made[:left]
+                    left -= len(made)
+                if made:
+                    yield made
+                if left == 0:
+                    return
+        finally:
+            pages.close()
+
+
+def _json(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [row[0] for row in rows]
+
+
+def _json_of_rows(plan: ModelPlan) -> Hydrate:
+    """Without what stands for a partition that has nothing but static columns."""
+    name = plan.clustering[0].column
+    key = name if name == name.lower() else f'"{name}"'
+    return lambda rows: [row[0] for row in rows if json.loads(row[0])[key] is not None]
 
 
 def _positive(number: int, what: str, plan: ModelPlan) -> int:

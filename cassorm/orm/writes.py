@@ -13,11 +13,10 @@ from cassorm.orm.codec import timestamp as moments
 from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.model_plan import ModelPlan, seconds
-from cassorm.orm.query_rules import check_conditions, check_write
+from cassorm.orm.query_rules import check_conditions
+from cassorm.orm.write_rules import check_assignments, check_guards, check_rows, partitions_named
 
 M = TypeVar("M")
-
-_FREE = ("=", "!=", "<", "<=", ">", ">=", "IN", "ENTRY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A write as text and parameters; `partition` is the encoded partition key when it is one alone."""
+    """A write as text and parameters; `partition` is the encoded partition key when it is one alone.
+
+    `keyspace` is that of the context, `partitions` how many of them it changes.
+    """
 
     plan: ModelPlan
     text: str
     params: list[Any]
     conditional: bool
     partition: tuple[Any, ...] | None
+    keyspace: str | None = None
+    partitions: int = 1
 
 
 def outcome(plan: ModelPlan, result: Result) -> Outcome:
@@ -116,12 +120,18 @@ class _Write(Generic[M]):
             QueryError: something is no condition that a write can have.
         """
         for guard in conditions:
-            if not isinstance(guard, Condition) or guard.operator not in _FREE or guard.field.is_key:
+            if not isinstance(guard, Condition) or guard.operator.startswith("CONTAINS") or guard.field.is_key:
                 shown = guard.text if isinstance(guard, Condition) else repr(guard)
                 raise QueryError(
                     f"only_if({shown})",
                     where=self.plan.where,
                     remedy="Compare columns outside the key; for the row itself use if_exists()",
+                )
+            if self.plan.by_attribute.get(guard.field.attribute) is not guard.field:
+                raise QueryError(
+                    f"a condition on {guard.field.where}",
+                    where=self.plan.where,
+                    remedy="Compare fields of the same model",
                 )
         return replace(self, guards=(*self.guards, *conditions))
 
@@ -152,6 +162,11 @@ class _Write(Generic[M]):
         options = self.options | {name: value for name, value in given.items() if value is not None}
         return replace(self, session=session or self.session, options=options)
 
+    @property
+    def conditional(self) -> bool:
+        """Whether replicas decide together if it takes effect."""
+        return self.if_there or bool(self.guards)
+
     def compiled(self) -> Compiled:
         """The text and its parameters.
 
@@ -173,23 +188,24 @@ class _Write(Generic[M]):
             told_of_write(session, made)
         return outcome(self.plan, result)
 
+    def _compiled(self, text: str, params: list[Any], partition: tuple[Any, ...] | None) -> Compiled:
+        count = partitions_named(self.plan, self.conditions)
+        return Compiled(self.plan, text, params, self.conditional, partition, current_keyspace.get(), count)
+
     def _ending(self) -> tuple[str, list[Any], tuple[Any, ...] | None]:
         """WHERE and IF, their parameters, and the partition."""
         plan = self.plan
         text = f" WHERE {' AND '.join(each.text for each in self.conditions)}"
         params = [value for each in self.conditions for value in each.params]
-        conditional = self.if_there or bool(self.guards)
-        if plan.lwt_only and not conditional:
+        if plan.lwt_only and not self.conditional:
             raise QueryError(
                 "a plain write to rows that conditions guard",
                 where=plan.where,
                 remedy="Add only_if(...) or if_exists(): a plain write may silently win or lose against them",
             )
-        if conditional:
+        if self.conditional:
             if self.written_at is not None:
                 raise QueryError("timestamp() with a condition", where=plan.where, remedy="Remove one of them")
-            if any(each.operator == "IN" for each in self.conditions):
-                raise QueryError("in_() with a condition", where=plan.where, remedy="Name one row by ==")
             if self.if_there and self.guards:
                 raise QueryError("if_exists() beside only_if()", where=plan.where, remedy="only_if() says enough")
             text += " IF EXISTS" if self.if_there else f" IF {' AND '.join(each.text for each in self.guards)}"
@@ -212,20 +228,9 @@ class Update(_Write[M]):
         """An update with these assignments.
 
         Raises:
-            QueryError: something is no assignment to a column that can be changed.
+            QueryError: something is no assignment to a column that can be changed, or one column is set twice.
         """
-        if not assignments:
-            raise QueryError("an update of nothing", where=plan.where, remedy="Give assignments: Model.field.set(...)")
-        for each in assignments:
-            if not isinstance(each, Assignment) or plan.by_attribute.get(each.field.attribute) is not each.field:
-                shown = each.field.where if isinstance(each, Assignment) else repr(each)
-                raise QueryError(f"{shown} is no assignment", where=plan.where, remedy="Write Model.field.set(...)")
-            if each.field.is_key:
-                raise QueryError(
-                    "an assignment to the key", where=each.field.where, remedy="Insert a new row and delete this one"
-                )
-            if each.field.kind == "counter" and not each.once:
-                raise QueryError("set() of a counter", where=each.field.where, remedy="Add to it or subtract from it")
+        check_assignments(plan, assignments)
         return Update(plan, assignments=tuple(assignments))
 
     def ttl(self, time_to_live: timedelta | int) -> "Update[M]":
@@ -235,18 +240,16 @@ class Update(_Write[M]):
     def compiled(self) -> Compiled:
         """The text and its parameters; see the base."""
         plan = self.plan
-        check_write(
-            plan,
-            self.conditions,
-            whole_rows=False,
-            static=all(each.field.kind == "static" for each in self.assignments),
-        )
+        static = all(each.field.kind == "static" for each in self.assignments)
+        check_rows(plan, self.conditions, ranges=False, static=static)
+        if self.conditional:
+            check_guards(plan, self.conditions, self.guards, static=static)
         using, params = using_text(plan, self.time_to_live, self.written_at)
         ending, more, partition = self._ending()
         changes = ", ".join(each.text for each in self.assignments)
         params += [value for each in self.assignments for value in each.params]
         text = f"UPDATE {plan.target(current_keyspace.get())}{using} SET {changes}{ending}"  # noqa: S608 - quoted
-        return Compiled(plan, text, params + more, self.if_there or bool(self.guards), partition)
+        return self._compiled(text, params + more, partition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,16 +275,17 @@ class Delete(_Write[M]):
     def compiled(self) -> Compiled:
         """The text and its parameters; see the base."""
         plan = self.plan
-        conditional = self.if_there or bool(self.guards)
         static = bool(self.columns) and all(
             each.kind == "static" for each in plan.fields if each.quoted in self.columns
         )
-        check_write(plan, self.conditions, whole_rows=not self.columns and not conditional, static=static)
+        check_rows(plan, self.conditions, ranges=not self.columns and not self.conditional, static=static)
+        if self.conditional:
+            check_guards(plan, self.conditions, self.guards, static=static)
         using, params = using_text(plan, None, self.written_at)
         ending, more, partition = self._ending()
         what = f"{', '.join(self.columns)} " if self.columns else ""
         text = f"DELETE {what}FROM {plan.target(current_keyspace.get())}{using}{ending}"
-        return Compiled(plan, text, params + more, conditional, partition)
+        return self._compiled(text, params + more, partition)
 
 
 def insert_compiled(
@@ -322,7 +326,7 @@ def insert_compiled(
         keyspace := current_keyspace.get(),
         lambda: _insert_text(plan, keyspace, using, if_not_exists=if_not_exists),
     )
-    return Compiled(plan, text, params, if_not_exists, None)
+    return Compiled(plan, text, params, if_not_exists, None, keyspace)
 
 
 def _insert_text(plan: ModelPlan, keyspace: str | None, using: str, *, if_not_exists: bool) -> str:
