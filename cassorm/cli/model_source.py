@@ -147,7 +147,8 @@ class _Writer:
             case "vector":
                 self._use("Annotated", "typing")
                 self._use("Vector", "cassorm")
-                return f"Annotated[list[{inner[0]}], Vector({cql.size})]"
+                of = "" if cql.args[0].name == "float" else f", {cql.args[0].name!r}"
+                return f"Annotated[list[{inner[0]}], Vector({cql.size}{of})]"
             case "list":
                 return f"list[{inner[0]}]"
             case "set":

@@ -6,15 +6,17 @@ as bytes, and read anew only when it has changed.
 """
 
 import io
+import logging
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
-from cassandra.cqltypes import BytesType, DateType, SimpleDateType, TimeUUIDType, UUIDType
+from cassandra.cqltypes import BytesType, DateType, SimpleDateType, TimeUUIDType, UserType, UUIDType
 from cassandra.policies import ColDesc
-from cassandra.protocol import ProtocolHandler
+from cassandra.protocol import ProtocolHandler, read_short, read_string
 
 from cassorm.cql.uuids import uuid_of_int
 from cassorm.driver.result import Result
@@ -27,7 +29,7 @@ try:
 except ImportError:  # a driver without its compiled modules
     BytesIOReader = None
 
-_TIMESTAMP, _UUID, _TIMEUUID, _DATE = 0x000B, 0x000C, 0x000F, 0x0011
+_TIMESTAMP, _UUID, _TIMEUUID, _DATE, _USER_TYPE = 0x000B, 0x000C, 0x000F, 0x0011, b"\x00\x30"
 _MORE_PAGES = 0x0002
 _PLAIN_FLAGS = frozenset({0x0000, 0x0001})
 
@@ -79,6 +81,42 @@ class _PlainTimeUUID(TimeUUIDType):  # type: ignore[misc]
 _TYPES = {_TIMESTAMP: _AwareTimestamp, _UUID: _PlainUUID, _TIMEUUID: _PlainTimeUUID, _DATE: _PlainDate}
 
 
+class _Named(tuple[Any, ...]):
+    """A value of a user type with field names that Python's named tuples refuse, such as `class`."""
+
+    __slots__ = ()
+    _fields: ClassVar[tuple[str, ...]]
+
+    def __new__(cls, *values: Any) -> Self:
+        return tuple.__new__(cls, values)
+
+    def _asdict(self) -> dict[str, Any]:
+        return dict(zip(self._fields, self, strict=True))
+
+
+class _NamedAnyhow(logging.Filter):
+    """Drops the driver's word that it cannot name the fields of a user type: `_Named` does."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("could not create a namedtuple")
+
+
+logging.getLogger("cassandra.cqltypes").addFilter(_NamedAnyhow())
+
+
+class _UserType(UserType):  # type: ignore[misc]
+    """The driver's user type, whose values tell their fields by the names that the fields have."""
+
+    _cache: ClassVar[dict[tuple[str, str], Any]] = {}
+
+    @classmethod
+    def _make_udt_tuple_type(cls, name: str, field_names: Sequence[str]) -> Any:
+        try:
+            return namedtuple(name, field_names)  # noqa: PYI024 - of what the server says
+        except ValueError:
+            return type(name, (_Named,), {"__slots__": (), "_fields": tuple(field_names)})
+
+
 class Unreadable:
     """Stands for rows that could not be decoded, so that the error reaches their own request alone."""
 
@@ -114,6 +152,17 @@ class _RowsMessage(_driver_result):  # type: ignore[misc, valid-type]
     column_types: list[Any]
     parsed_rows: Result | Unreadable
     type_codes = {**_driver_result.type_codes, **_TYPES}  # noqa: RUF012 - the driver's own hook
+
+    @classmethod
+    def read_type(cls, frame: Any, user_types: Any) -> Any:
+        start = frame.tell()
+        if frame.read(2) != _USER_TYPE:
+            frame.seek(start)
+            return super().read_type(frame, user_types)
+        keyspace, name = read_string(frame), read_string(frame)
+        fields = [(read_string(frame), cls.read_type(frame, user_types)) for _ in range(read_short(frame))]
+        names, types = tuple(field for field, _ in fields), tuple(part for _, part in fields)
+        return _UserType.make_udt_class(keyspace, name, names, types)
 
     def recv_results_rows(
         self, frame: Any, protocol_version: int, user_types: Any, layout: Any, column_encryption: Any

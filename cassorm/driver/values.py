@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any
 
 from cassandra.cqltypes import (
+    BooleanType,
     BytesType,
     CounterColumnType,
     DateType,
@@ -23,11 +24,11 @@ Encoder = Callable[[Any], bytes]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _pack_long = Struct(">q").pack
+_pack_double = Struct(">d").pack
 _PLAIN: dict[Any, Encoder] = {
     # What the driver does for them, without a frame of Python between: they are most of what is written.
     Int32Type: Struct(">i").pack,
     LongType: _pack_long,
-    DoubleType: Struct(">d").pack,
     UUIDType: attrgetter("bytes"),
     UTF8Type: str.encode,
     VarcharType: str.encode,
@@ -38,11 +39,16 @@ def encoder(cql_type: Any, protocol_version: int) -> Encoder:
     """What turns a value (not None) into the bytes of `cql_type`; it raises whatever it likes when it cannot."""
     if cql_type in _PLAIN:
         return _PLAIN[cql_type]
-    # The driver's own serializers are lax for these: bytes pass as text, text as a blob, a naive time as UTC.
+    # The driver's own serializers are lax for these: bytes pass as text, text as a blob, a naive time as UTC, a Decimal
+    # as the double that is near, 5 as true.
     if issubclass(cql_type, BytesType):
         return _blob
     if issubclass(cql_type, DateType) and cql_type.typename == "timestamp":
         return _timestamp
+    if issubclass(cql_type, DoubleType):
+        return _double
+    if issubclass(cql_type, BooleanType):
+        return _boolean
     serialize = cql_type.serialize
     return lambda value: serialize(value, protocol_version)
 
@@ -73,3 +79,17 @@ def _timestamp(value: datetime | int) -> bytes:
     if value.tzinfo is None:
         raise TypeError("a datetime without a time zone; give it one, such as `tzinfo=UTC`")
     return _pack_long((value - _EPOCH) // _MILLISECOND)
+
+
+def _double(value: float) -> bytes:
+    if type(value) is float or (isinstance(value, float | int) and not isinstance(value, bool)):
+        return _pack_double(value)
+    raise TypeError("not a number")
+
+
+def _boolean(value: bool) -> bytes:
+    if value is True:
+        return b"\x01"
+    if value is False:
+        return b"\x00"
+    raise TypeError("not a bool")

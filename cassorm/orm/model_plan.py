@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -13,11 +13,11 @@ from cassorm.cql.dialect import Profile
 from cassorm.cql.identifiers import check_name, quote, quote_table
 from cassorm.cql.types import parse_type
 from cassorm.errors import CassormError, ModelError, QueryError
-from cassorm.orm.annotations import CodecReader, optional
+from cassorm.orm.annotations import CodecReader, annotation_in, optional, said_of
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
-from cassorm.orm.markers import Kind, Marker, Options
+from cassorm.orm.markers import Kind
 from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_name
 
 _PLAN = "__cassorm_plan__"
@@ -178,10 +178,9 @@ def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
 
 def _field(model: type[BaseModel], attribute: str, info: FieldInfo, reader: CodecReader) -> FieldPlan:
     where = f"{model.__name__}.{attribute}"
-    marker, options = _marked(info, where)
+    marker, options = said_of(info, where)
     kind: Kind = marker.kind if marker is not None else "regular"
-    annotation = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
-    plain, nullable = optional(annotation)
+    plain, nullable = optional(annotation_in(info))
     is_key = kind in ("partition", "clustering")
     if is_key and (nullable or options.truncate):
         problem = "a key column with None" if nullable else "truncate=True of a key column"
@@ -210,21 +209,6 @@ def _field(model: type[BaseModel], attribute: str, info: FieldInfo, reader: Code
         default=_default(info, kind),
         unique=options.unique,
     )
-
-
-def _marked(info: FieldInfo, where: str) -> tuple[Marker | None, Options]:
-    markers = [part for part in info.metadata if isinstance(part, Marker)]
-    markers += [part() for part in info.metadata if isinstance(part, type) and issubclass(part, Marker)]
-    if len(markers) > 1:
-        raise ModelError(f"is {' and '.join(map(repr, markers))}", where=where, remedy="Keep one of them")
-    said = [each.options for each in markers] + [part for part in info.metadata if isinstance(part, Options)]
-    merged: dict[str, Any] = {}
-    for options in said:
-        for name in Options.__dataclass_fields__:
-            value = getattr(options, name)
-            if value not in (None, False):
-                merged[name] = value
-    return (markers[0] if markers else None), Options(**merged)
 
 
 def _default(info: FieldInfo, kind: Kind) -> Callable[[], Any] | None:

@@ -157,7 +157,7 @@ def test_conditions_and_columns_have_no_truth_value() -> None:
         (R.update(R.note.set("x")).where(*ROW), "UPDATE app.readings SET note = ? WHERE org = ? AND day = ? AND ts = ? AND seq = ?", ["x", 1, "a", 2, 3]),
         (R.update(R.tags.add("x"), R.log.append("y")).ttl(60).where(*ROW), "UPDATE app.readings USING TTL ? SET tags = tags + ?, log = log + ? WHERE org = ? AND day = ? AND ts = ? AND seq = ?", [60, ["x"], ["y"], 1, "a", 2, 3]),
         (R.update(R.labels["k"].set(1), R.labels.drop("a"), R.log.prepend("z")).where(*ROW), "UPDATE app.readings SET labels[?] = ?, labels = labels - ?, log = ? + log WHERE org = ? AND day = ? AND ts = ? AND seq = ?", ["k", 1, ["a"], ["z"], 1, "a", 2, 3]),
-        (R.update(R.tags.remove("x"), R.labels.put({"b": 2})).where(*ROW), "UPDATE app.readings SET tags = tags - ?, labels = labels + ? WHERE org = ? AND day = ? AND ts = ? AND seq = ?", [["x"], {"b": 2}, 1, "a", 2, 3]),
+        (R.update(R.tags.remove("x"), R.labels.put({"b": 2})).where(*ROW), "UPDATE app.readings SET tags = tags - ?, labels = labels + ? WHERE org = ? AND day = ? AND ts = ? AND seq = ?", [["x"], [("b", 2)], 1, "a", 2, 3]),
         (R.update(R.owner.set("me")).where(*ONE), "UPDATE app.readings SET owner = ? WHERE org = ? AND day = ?", ["me", 1, "a"]),
         (R.update(R.note.set("x")).where(*ROW).only_if(R.note == "y", R.size > 3), "UPDATE app.readings SET note = ? WHERE org = ? AND day = ? AND ts = ? AND seq = ? IF note = ? AND size > ?", ["x", 1, "a", 2, 3, "y", 3]),
         (R.update(R.note.set("x")).where(*ROW).only_if(ANY.note == None), "UPDATE app.readings SET note = ? WHERE org = ? AND day = ? AND ts = ? AND seq = ? IF note = ?", ["x", 1, "a", 2, 3, None]),  # noqa: E711
