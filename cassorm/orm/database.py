@@ -6,7 +6,6 @@ import os
 import ssl
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import Token
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -20,7 +19,7 @@ from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import QueryError, RowCountError
 from cassorm.orm.batch import Batch
-from cassorm.orm.context import current_keyspace, current_session
+from cassorm.orm.context import current_keyspace, enter, leave
 from cassorm.orm.expressions import Expression
 from cassorm.orm.from_schema import models_of
 from cassorm.orm.hooks import run_hooks
@@ -65,17 +64,16 @@ class Database(Session):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.page_secrets = _secrets_of_environment()
-        self._entered: list[Token[Session | None]] = []
         self.listeners: list[OnWrite] = []
 
     async def __aenter__(self) -> Self:
-        self._entered.append(current_session.set(self))
+        enter(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        leave(self._entered.pop())
+        leave()
 
     def on_write(self, tell: OnWrite) -> None:
         """Call `tell` after each write of models, whatever came of it, before the writer goes on.
@@ -378,18 +376,15 @@ def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Sch
 class OpeningDatabase(Connecting[Database]):
     """A database that is about to be opened; inside `async with` queries run on it without being told."""
 
-    _token: Token[Session | None] | None = None
-
     async def __aenter__(self) -> Database:
         opened = await super().__aenter__()
-        self._token = current_session.set(opened)
+        enter(opened)
         return opened
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            leave(self._token)
+        leave()
         await super().__aexit__(kind, error, traceback)
 
 
@@ -410,15 +405,6 @@ def connect(
         UnavailableError: no host answered; the message lists the hosts.
     """
     return OpeningDatabase(Database, chosen(hosts, settings, options), ssl_context)
-
-
-def leave(token: Token[Session | None]) -> None:
-    """Take the session out of the context that it was set in."""
-    try:
-        current_session.reset(token)
-    except ValueError:
-        # Left in another context than entered, as test fixtures do: the one that was entered is gone by now.
-        current_session.set(None)
 
 
 async def _each(run: Callable[[int], Any], count: int, concurrency: int) -> None:
