@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -11,10 +12,12 @@ from cassorm.cql.dialect import Dialect
 from cassorm.cql.statements import Statement, is_conditional, is_read
 from cassorm.driver.bridge import Abandoned, Bridge, Request
 from cassorm.driver.consistency import Consistency
+from cassorm.driver.observing import Observer, SentStatement, observers
 from cassorm.driver.paging import Pages, Row, rows_of
 from cassorm.driver.prepared import Key, Prepared, PreparedCache, shortened
 from cassorm.driver.result import Result
 from cassorm.driver.settings import Settings
+from cassorm.driver.tracing import Trace, tracing
 from cassorm.errors import CassormError, QueryError, UnavailableError
 
 if TYPE_CHECKING:
@@ -137,6 +140,7 @@ class Session:
         return await self._exchange(
             make,
             statement.text,
+            params,
             page_state=page_state,
             timeout=timeout,
             conditional=statement.conditional,
@@ -216,7 +220,9 @@ class Session:
             serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
             idempotent=_repeatable(idempotent, text, once=conditional or counts),
         )
-        return await self._exchange(make, text, timeout=timeout, conditional=conditional, counts=counts)
+        return await self._exchange(
+            make, text, items, timeout=timeout, conditional=conditional, counts=counts, batch=kind
+        )
 
     async def ddl(self, text: str, *, timeout: timedelta = _DDL_TIMEOUT) -> None:
         """Change the schema; all nodes that are up know the change when this returns.
@@ -233,6 +239,14 @@ class Session:
                 where=shortened(text),
                 remedy="Look at `nodetool describecluster`, then call again",
             )
+
+    def tracing(self, *tables: str) -> AbstractAsyncContextManager[list[Trace]]:
+        """The traces of what is sent inside the block, there when it ends; of statements on `tables` alone, if given.
+
+        Raises:
+            UnavailableError: at the end of the block: the server has not written its traces in time.
+        """
+        return tracing(self, frozenset(tables))
 
     async def close(self, *, grace: timedelta = _CLOSE_GRACE) -> None:
         """Wait up to `grace` for requests under way, fail the rest, and close every connection."""
@@ -276,18 +290,25 @@ class Session:
             idempotent=is_read(text) if idempotent is None else _repeatable(idempotent, text, once=conditional),
             page_size=page_size,
         )
-        return await self._exchange(make, text, page_state=page_state, timeout=timeout, conditional=conditional)
+        return await self._exchange(make, text, (), page_state=page_state, timeout=timeout, conditional=conditional)
 
     async def _exchange(
         self,
         make: Callable[[], Any],
         text: str,
+        params: Sequence[Any],
         *,
         page_state: bytes | None = None,
         timeout: timedelta | None = None,
         conditional: bool = False,
         counts: bool = False,
+        batch: BatchKind | None = None,
     ) -> Result:
+        watching: Sequence[Observer] = observers.get()
+        asking: Sequence[Observer] = ()
+        if watching:
+            told = _as_sent(text, params, batch, following=page_state is not None)
+            asking = [each for each in watching if each.traces(told.text)]
         bridge = self._bridge
         if not bridge.take_turn():
             waiter = bridge.queue_up()
@@ -303,7 +324,7 @@ class Session:
         request = Request(self._loop.create_future())
         try:
             # Made only now: thousands who wait for their turn shall neither take memory nor keep the loop busy.
-            self._wire.send(make(), page_state, bridge, request)
+            sent = self._wire.send(make(), page_state, bridge, request, trace=bool(asking))
         except Exception as error:
             bridge.give_back()
             if isinstance(error, CassormError):
@@ -311,7 +332,11 @@ class Session:
             raise self._wire.unsent(error, text) from error
         timeout_s = self._timeout_s if timeout is None else timeout.total_seconds()
         bridge.watch(request, timeout_s)
+        for each in watching:
+            each.sent(told)
         await request.future
+        for each in asking:
+            self._wire.tell_trace(sent, partial(each.traced, told.text))
         answer = request.answer
         if type(answer) is Result:
             return answer
@@ -343,6 +368,14 @@ class Session:
                 where="session",
                 remedy="Call `connect` on each loop: a session is not shared between threads",
             )
+
+
+def _as_sent(text: str, params: Sequence[Any], batch: BatchKind | None, *, following: bool) -> SentStatement:
+    if batch is None:
+        return SentStatement(text, tuple(params), following)
+    texts = (f"  {prepared.text};" for prepared, _ in params)
+    whole = "\n".join([f"BEGIN {batch.upper()} BATCH", *texts, "APPLY BATCH"])
+    return SentStatement(whole, tuple(value for _, values in params for value in values))
 
 
 def _repeatable(idempotent: bool, text: str, *, once: bool) -> bool:

@@ -4,9 +4,10 @@ What is not documented for users of the driver is used here alone: a subclass of
 the decoder gets our `Layout`, and its control connection, for the engine's options and for schema agreement.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 from typing import Any
+from uuid import UUID
 
 from cassandra import DriverException
 from cassandra.cluster import NoHostAvailable
@@ -132,16 +133,25 @@ class Wire:
             batch.add(bound)
         return batch
 
-    def send(self, statement: Any, page_state: bytes | None, bridge: Bridge, request: Request) -> None:
-        """Send and return; the driver's threads call `bridge` with the outcome.
+    def send(
+        self, statement: Any, page_state: bytes | None, bridge: Bridge, request: Request, *, trace: bool = False
+    ) -> Any:
+        """Send, and return what `tell_trace` takes; the driver's threads call `bridge` with the outcome.
 
         The driver's own timeout is off: its timers cost a third of a request, and `bridge` keeps the deadline. That
         leaves a stream id taken until the answer comes, which `bridge` counts.
         """
         future = self._session.execute_async(
-            statement, timeout=None, execution_profile=PROFILE, paging_state=page_state
+            statement, trace=trace, timeout=None, execution_profile=PROFILE, paging_state=page_state
         )
         future.add_callbacks(bridge.succeed, bridge.fail, callback_args=(request,), errback_args=(request,))
+        return future
+
+    @staticmethod
+    def tell_trace(sent: Any, tell: Callable[[UUID], None]) -> None:
+        """Tell under which id the server traced the statement; nothing is told of one that it did not."""
+        for trace_id in sent.get_query_trace_ids() if sent._query_traces else ():
+            tell(trace_id)
 
     # -- block: to be called from a thread -----------------------------------------------------------------------
 
