@@ -12,6 +12,7 @@ from cassorm.driver.session import BatchKind, Session
 from cassorm.errors import QueryError
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import plan_of
+from cassorm.orm.unique_rules import check_batch
 from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of, told_of_write
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Batch:
             QueryError: the model takes no such inserts, or a value does not fit.
         """
         plan = plan_of(type(instance))
+        check_batch(plan)
         made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
         partition = partition_of(plan, instance)
         self._writes.append(Compiled(plan, made.text, made.params, made.conditional, partition))

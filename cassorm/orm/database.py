@@ -29,6 +29,7 @@ from cassorm.orm.page_tokens import PageSecrets
 from cassorm.orm.query import Get, Query
 from cassorm.orm.raw import Raw
 from cassorm.orm.row_writes import delete_row, insert_row, save_row
+from cassorm.orm.unique import GRACE
 from cassorm.orm.writes import Outcome
 from cassorm.schema.apply import apply, ensure_keyspace
 from cassorm.schema.keyspace import Replication, Schema
@@ -58,12 +59,14 @@ class Database(Session):
     """A session that also speaks of models; `connect` gives one.
 
     Inside `async with db:` queries run on it without being told; leaving that block does not close it.
-    `page_secrets` sign page tokens; CASSORM_PAGE_SECRET sets one.
+    `page_secrets` sign page tokens; CASSORM_PAGE_SECRET sets one. `claim_grace` is how long the write of a row with
+    unique columns may take before another may take its claims over: the same in every process.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.page_secrets = _secrets_of_environment()
+        self.claim_grace = GRACE
         self.listeners: list[OnWrite] = []
 
     async def __aenter__(self) -> Self:
@@ -168,6 +171,7 @@ class Database(Session):
 
         Raises:
             QueryError: a value does not fit, or the model takes no plain inserts.
+            UniqueError: another row holds the value of a unique column; nothing was written.
             OutcomeUnknownError: with `if_not_exists`: no answer came; read what stands there.
         """
         plan = plan_of(type(instance))
@@ -204,6 +208,7 @@ class Database(Session):
 
         Raises:
             StaleRowError: another writer was first; nothing was written.
+            UniqueError: another row holds the value of a unique column; nothing was written.
             QueryError: the key was changed, or a value does not fit.
             OutcomeUnknownError: a comparing write was not answered; `refresh` tells what stands.
         """

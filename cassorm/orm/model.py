@@ -15,6 +15,7 @@ from cassorm.orm.parts import expression_of
 from cassorm.orm.pydantic_internals import ModelMetaclass, fields_are_known
 from cassorm.orm.query import Get, Query
 from cassorm.orm.scan import Scan
+from cassorm.orm.unique_rules import check_delete, check_update
 from cassorm.orm.user_types import snake_case
 from cassorm.orm.writes import Delete, Update
 from cassorm.schema.table import Table, View
@@ -136,18 +137,23 @@ class Model(BaseModel, metaclass=ModelMeta):
         """A change of the rows that `where` will name, run when it is awaited.
 
         Raises:
-            QueryError: something is no assignment to a column that can be changed.
+            QueryError: something is no assignment to a column that can be changed, or to a unique one.
         """
-        return Update.of(plan_of(cls), assignments)
+        plan = plan_of(cls)
+        check_update(plan, assignments)
+        return Update.of(plan, assignments)
 
     @classmethod
     def delete(cls, *columns: Expression[Any]) -> Delete[Self]:
         """A deletion of the rows that `where` will name, or of `columns` in them, run when it is awaited.
 
         Raises:
-            QueryError: a column belongs to the key.
+            QueryError: a column belongs to the key; or a unique value would go, which `db.delete` takes along.
         """
-        return Delete.of(plan_of(cls), columns)
+        plan = plan_of(cls)
+        made: Delete[Self] = Delete.of(plan, columns)
+        check_delete(plan, made.columns)
+        return made
 
     def __copy__(self) -> Self:
         """A copy that remembers what was read, so that saving it writes what differs."""

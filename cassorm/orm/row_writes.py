@@ -1,6 +1,6 @@
 """The row of one instance, written: whole, what has changed of it, or gone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,9 +10,10 @@ from cassorm.driver.session import Session
 from cassorm.errors import QueryError, StaleRowError
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.field_plan import FieldPlan
-from cassorm.orm.hydration import changed
+from cassorm.orm.hydration import Saved, changed
 from cassorm.orm.model import Model, remember, stored_row
-from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.model_plan import ModelPlan, Unique
+from cassorm.orm.unique import Claims, Wanted
 from cassorm.orm.writes import (
     Compiled,
     Delete,
@@ -48,13 +49,16 @@ async def insert_row(
     made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
     # As it is sent: what changes while the answer is waited for is still to be saved.
     sent = plan.snapshot(instance)
-    prepared = await session.prepare(made.text)
-    try:
-        result = await session.execute(prepared, made.params, **options)
-    finally:
-        if has_listeners(session):
-            told_of_write(session, replace(made, partition=partition_of(plan, instance)))
-    found = outcome(plan, result) if if_not_exists else _APPLIED
+    if plan.unique:
+        found = await _insert_claimed(session, plan, instance, made, options)
+    else:
+        prepared = await session.prepare(made.text)
+        try:
+            result = await session.execute(prepared, made.params, **options)
+        finally:
+            if has_listeners(session):
+                told_of_write(session, replace(made, partition=partition_of(plan, instance)))
+        found = outcome(plan, result) if if_not_exists else _APPLIED
     if found:
         remember(instance, sent)
     return found
@@ -80,13 +84,22 @@ async def save_row(
     differing = changed(instance, plan.fields, row)
     if not differing:
         return False
-    made = _saving(plan, instance, differing, ttl)
+    before = _before(plan, row)
+    moved = [each for each in plan.unique if any(field in differing for field in each.fields)]
+    made = _saving(plan, instance, differing, ttl, _guards(moved, before))
     with _advanced(plan, instance):
         sent = plan.snapshot(instance)
-        found = await _sent(session, made, options)
+        if moved:
+            claims = Claims(session, plan, _key(plan, instance), options)
+            held = await claims.standing(_wanted(moved, before))
+            found = await claims.around(_wanted(moved, instance.__dict__), lambda: _sent(session, made, options))
+        else:
+            found = await _sent(session, made, options)
         if not found:
             raise StaleRowError(plan.where, found=found.found, problem=_CHANGED)
     remember(instance, sent)
+    if moved:
+        await claims.release(held)
     return True
 
 
@@ -98,16 +111,65 @@ async def delete_row(
     Raises:
         StaleRowError: another writer was first; nothing was deleted.
     """
-    write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
+    row = stored_row(instance)
+    before = instance.__dict__ if row is None else _before(plan, row)
+    guards = _guards(plan.unique, before) if plan.unique else []
     if plan.version is not None:
-        write = write.only_if(_equals(plan.version, getattr(instance, plan.version.attribute)))
+        guards = [_equals(plan.version, getattr(instance, plan.version.attribute))]
+    write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
+    if guards:
+        write = write.only_if(*guards)
     elif if_exists or plan.lwt_only:
         write = write.if_exists()
-    found = await _sent(session, write.compiled(), options)
-    if not found and plan.version is not None:
+    made = write.compiled()
+    if plan.unique:
+        claims = Claims(session, plan, _key(plan, instance), options)
+        held = await claims.standing(_wanted(plan.unique, before))
+    found = await _sent(session, made, options)
+    # Where only unique values are compared, a row that is not there at all is no conflict.
+    if not found and guards and (plan.version is not None or any(each is not None for each in found.found.values())):
         raise StaleRowError(plan.where, found=found.found, problem=_CHANGED)
     remember(instance, None)
+    if plan.unique and found:
+        await claims.release(held)
     return found
+
+
+async def _insert_claimed(
+    session: Session, plan: ModelPlan, instance: Model, made: Compiled, options: dict[str, Any]
+) -> Outcome:
+    made = replace(made, partition=partition_of(plan, instance))
+    values = dict(instance.__dict__)
+    back: Delete[Any] = Delete(plan, _key_conditions(plan, instance)).only_if(*_guards(plan.unique, values))
+
+    async def undo() -> None:
+        await _sent(session, back.compiled(), options)
+
+    claims = Claims(session, plan, _key(plan, instance), options)
+    return await claims.around(_wanted(plan.unique, values), lambda: _sent(session, made, options), undo)
+
+
+def _wanted(uniques: Iterable[Unique], values: Mapping[str, Any]) -> list[Wanted]:
+    """What has to be claimed for a row of these values: none of a group with a None in it, as any row may have that."""
+    found = [(each, tuple(values[field.attribute] for field in each.fields)) for each in uniques]
+    return [(each, group) for each, group in found if None not in group]
+
+
+def _guards(uniques: Iterable[Unique], values: Mapping[str, Any]) -> list[Condition]:
+    """The conditions that the row holds these unique values; None says nothing, as a row that is not there has it too."""
+    fields = dict.fromkeys(field for each in uniques for field in each.fields if not field.is_key)
+    return [_equals(field, values[field.attribute]) for field in fields if values[field.attribute] is not None]
+
+
+def _before(plan: ModelPlan, row: Sequence[Any]) -> dict[str, Any]:
+    """What the instance held when it was read or written last, by attribute."""
+    if type(row) is Saved:
+        return {field.attribute: value for field, value in zip(plan.fields, row, strict=True)}
+    return {field.attribute: field.decoded(value) for field, value in zip(plan.fields, row, strict=True)}
+
+
+def _key(plan: ModelPlan, instance: Model) -> list[Any]:
+    return [each.encode(getattr(instance, each.attribute)) for each in plan.key]
 
 
 @contextmanager
@@ -136,8 +198,14 @@ async def _sent(session: Session, made: Compiled, options: dict[str, Any]) -> Ou
     return outcome(made.plan, result)
 
 
-def _saving(plan: ModelPlan, instance: Model, differing: Sequence[FieldPlan], ttl: timedelta | int | None) -> Compiled:
-    """The UPDATE of what differs."""
+def _saving(
+    plan: ModelPlan,
+    instance: Model,
+    differing: Sequence[FieldPlan],
+    ttl: timedelta | int | None,
+    guards: list[Condition],
+) -> Compiled:
+    """The UPDATE of what differs, if the version is as it was read; without one if `guards` hold."""
     assignments = []
     for each in differing:
         if each.is_key:
@@ -148,11 +216,10 @@ def _saving(plan: ModelPlan, instance: Model, differing: Sequence[FieldPlan], tt
             how = "is advanced by save alone" if each.kind == "version" else "changes by update(... + n) alone"
             raise QueryError(f"was set, and {how}", where=each.where, remedy="Leave it as it was read")
         assignments.append(_assigned(each, getattr(instance, each.attribute)))
-    guards: list[Condition] = []
     if plan.version is not None:
         before = getattr(instance, plan.version.attribute)
         assignments.append(_assigned(plan.version, before + 1))
-        guards.append(_equals(plan.version, before))
+        guards = [_equals(plan.version, before)]
     write: Update[Any] = Update.of(plan, assignments).where(*_key_conditions(plan, instance))
     if guards:
         write = write.only_if(*guards)
