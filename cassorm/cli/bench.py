@@ -17,8 +17,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cassorm.bench.cases import Measured
 from cassorm.bench.machine import machine, versions
+from cassorm.bench.measured import Measured
 from cassorm.bench.place import Place, open_place
 from cassorm.bench.report import Report, as_json_data, make_report, save
 from cassorm.bench.runner import Progress as Tell
@@ -39,11 +39,12 @@ class What(StrEnum):
     WRITE = "write"
     APPEND = "append"
     READ = "read"
+    ORM = "orm"
     REPLAY = "replay"
     LOAD = "load"
 
 
-COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read"}
+COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read", What.ORM: "orm"}
 STREAMS: Mapping[What, Callable[[Place, Workload, Tell], Awaitable[Load | Replay]]] = {
     What.REPLAY: replay,
     What.LOAD: load,
