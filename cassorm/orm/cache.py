@@ -19,6 +19,7 @@ from cassorm.orm.database import Database
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.orm.query import get_text
+from cassorm.orm.sending import joined
 
 M = TypeVar("M", bound=Model)
 
@@ -51,7 +52,7 @@ class RowCache(Generic[M]):
         self._plan = plan_of(model)
         self._ttl_s = ttl.total_seconds()
         self._most = most
-        self._consistency = consistency
+        self._options = joined(self._plan.reading, {"consistency": consistency})
         self._kept: OrderedDict[_Slot, tuple[float, _Rows]] = OrderedDict()
         self._slots: dict[Hashable, set[_Slot]] = {}
         self._coming: dict[_Slot, asyncio.Task[_Rows]] = {}
@@ -107,7 +108,7 @@ class RowCache(Generic[M]):
         self.loads += 1
         try:
             prepared = await self._db.prepare(text)
-            rows = (await self._db.execute(prepared, key, consistency=self._consistency)).rows
+            rows = (await self._db.execute(prepared, key, **self._options)).rows
         finally:
             # Dropped meanwhile: a newer read may stand there by now.
             current = self._coming.get(slot) is asyncio.current_task()

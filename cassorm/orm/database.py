@@ -5,7 +5,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -17,6 +17,7 @@ from cassorm.driver.connect import Connecting, chosen
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
+from cassorm.driver.tracing import Trace
 from cassorm.errors import QueryError, RowCountError
 from cassorm.orm.batch import Batch
 from cassorm.orm.context import current_keyspace, enter, leave
@@ -164,10 +165,12 @@ class Database(Session):
         consistency: Consistency | None = None,
         serial_consistency: Consistency | None = None,
         timeout: timedelta | None = None,
+        idempotent: bool | None = None,
     ) -> Outcome:
         """The row is written whole, over one that is there; with `if_not_exists` only if there is none.
 
-        What was not given and is None is not written; None that was given removes what stands there.
+        What was not given and is None is not written; None that was given removes what stands there. With
+        `idempotent` it is sent again when a node fails.
 
         Raises:
             QueryError: a value does not fit, or the model takes no plain inserts.
@@ -188,6 +191,7 @@ class Database(Session):
             consistency=consistency,
             serial_consistency=serial_consistency,
             timeout=timeout,
+            idempotent=idempotent,
         )
         if hooks is not None and found:
             await run_hooks(hooks.after_save, instance, self)
@@ -230,7 +234,13 @@ class Database(Session):
         return written
 
     async def delete(
-        self, instance: Model, *, if_exists: bool = False, consistency: Consistency | None = None
+        self,
+        instance: Model,
+        *,
+        if_exists: bool = False,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
     ) -> Outcome:
         """The row of `instance` is gone; with a `Version` field only if it is as it was read.
 
@@ -241,12 +251,22 @@ class Database(Session):
         hooks = plan.hooks
         if hooks is not None:
             await run_hooks(hooks.before_delete, instance, self)
-        found = await delete_row(self, plan, instance, if_exists=if_exists, consistency=consistency)
+        found = await delete_row(
+            self,
+            plan,
+            instance,
+            if_exists=if_exists,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+        )
         if hooks is not None and found:
             await run_hooks(hooks.after_delete, instance, self)
         return found
 
-    async def refresh(self, instance: Model, *, consistency: Consistency | None = None) -> None:
+    async def refresh(
+        self, instance: Model, *, consistency: Consistency | None = None, timeout: timedelta | None = None
+    ) -> None:
         """Read the row again, into the same instance.
 
         Raises:
@@ -254,7 +274,7 @@ class Database(Session):
         """
         plan = plan_of(type(instance))
         key = tuple(each.encode(getattr(instance, each.attribute)) for each in plan.key)
-        reading: Get[Any] = Get(plan, key, self, consistency)
+        reading: Get[Any] = Get(plan, key).using(self, consistency=consistency, timeout=timeout)
         found = await reading
         if found is None:
             raise RowCountError(plan.where, found=0)
@@ -263,7 +283,15 @@ class Database(Session):
 
     # -- many rows -----------------------------------------------------------------------------------------------
 
-    async def get_many(self, model: type[M], keys: Iterable[Any], *, concurrency: int = _CONCURRENCY) -> list[M | None]:
+    async def get_many(
+        self,
+        model: type[M],
+        keys: Iterable[Any],
+        *,
+        concurrency: int = _CONCURRENCY,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> list[M | None]:
         """The rows of these primary keys, None where there is none, in the order of the keys.
 
         A key of one column is a value, of several a tuple. At most `concurrency` are asked for at once.
@@ -273,7 +301,7 @@ class Database(Session):
         """
         plan = plan_of(model)
         encoded = [tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {})) for key in keys]
-        gets: list[Get[M]] = [Get(plan, key, self) for key in encoded]
+        gets: list[Get[M]] = [Get(plan, key).using(self, consistency=consistency, timeout=timeout) for key in encoded]
         found: list[M | None] = [None] * len(gets)
 
         async def run(number: int) -> None:
@@ -311,6 +339,9 @@ class Database(Session):
         concurrency: int = _CONCURRENCY,
         if_not_exists: bool = False,
         ttl: timedelta | int | None = None,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Written[M]]:
         """What became of each instance, in their order: one that fails does not stop the others.
@@ -325,7 +356,14 @@ class Database(Session):
             nonlocal done
             instance = todo[number]
             try:
-                found = await self.insert(instance, if_not_exists=if_not_exists, ttl=ttl)
+                found = await self.insert(
+                    instance,
+                    if_not_exists=if_not_exists,
+                    ttl=ttl,
+                    consistency=consistency,
+                    timeout=timeout,
+                    idempotent=idempotent,
+                )
                 results[number] = Written(instance, found)
             except Exception as error:  # ours, or that of a hook
                 results[number] = Written(instance, error=error)
@@ -348,6 +386,14 @@ class Database(Session):
             raise QueryError("unlogged and counter", where="batch", remedy="Give one: counter batches are not logged")
         kind: Any = "counter" if counter else "unlogged" if unlogged else "logged"
         return Batch(self, kind=kind, max_partitions=max_partitions, options=options)
+
+    def tracing(self, *tables: str | type[Model]) -> AbstractAsyncContextManager[list[Trace]]:
+        """The traces of what is sent inside the block, there when it ends; of these models and tables alone, if given.
+
+        Raises:
+            UnavailableError: at the end of the block: the server has not written its traces in time.
+        """
+        return super().tracing(*(name if isinstance(name, str) else plan_of(name).table.name for name in tables))
 
     @overload
     def cql(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from pydantic import BaseModel, ConfigDict
 
 from cassorm.cql.dialect import Profile
+from cassorm.driver.consistency import Consistency
 from cassorm.errors import ModelError
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.fields import ck, col, pk
@@ -40,10 +41,18 @@ class ModelMeta(ModelMetaclass):
         lwt_only: bool = False,
         views: Sequence[View] = (),
         unique: Sequence[str | Sequence[str]] = (),
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
         abstract: bool = False,
         **config: Any,
     ) -> Any:
-        """The class; `abstract` ones have no table and are bases of others; `unique` names fields, or groups of them."""
+        """The class; `abstract` ones have no table and are bases of others; `unique` names fields, or groups of them.
+
+        `consistency`, `serial_consistency` and `timeout` are for what says nothing else; with `idempotent` its writes
+        are sent again when a node fails, but for those that cannot be repeated.
+        """
         _check_names(name, bases, namespace)
         cls: Any = super().__new__(mcs, name, bases, namespace, **config)
         generic = cls.__pydantic_generic_metadata__
@@ -52,8 +61,14 @@ class ModelMeta(ModelMetaclass):
         if not bases or bases == (BaseModel,) or abstract:
             cls.__cassorm_options__ = None
             return cls
+        sending = {
+            "consistency": consistency,
+            "serial_consistency": serial_consistency,
+            "timeout": timeout,
+            "idempotent": idempotent,
+        }
         said = TableOptions(
-            keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views, unique
+            keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views, unique, sending
         )
         cls.__cassorm_options__ = said
         # A name that is declared further down is looked up when the class is first used.

@@ -18,6 +18,7 @@ from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
 from cassorm.orm.markers import Kind
+from cassorm.orm.sending import read_options, write_options
 from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_name
 
 _PLAN = "__cassorm_plan__"
@@ -37,6 +38,7 @@ class TableOptions:
     lwt_only: bool = False
     views: Sequence[View] = ()
     unique: Sequence[str | Sequence[str]] = ()
+    sending: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +174,12 @@ def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
     guarded = options.lwt_only or bool(table.unique) or any(each.kind == "version" for each in fields)
     guarded = guarded or (options.profile == "lwt-only" and not table.has_counters)
     plan = ModelPlan(model, table, tuple(reader.user_types.values()), fields, guarded, hooks_of(model))
+    try:
+        said = dict(options.sending)
+        plan.writing = write_options(model.__name__, **said)
+        plan.reading = read_options(model.__name__, consistency=said.get("consistency"), timeout=said.get("timeout"))
+    except QueryError as error:
+        raise ModelError(error.problem, where=error.where, remedy=error.remedy) from error
     setattr(model, _PLAN, plan)
     return plan
 

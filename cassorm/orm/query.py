@@ -22,6 +22,7 @@ from cassorm.orm.nearest import near_value
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
 from cassorm.orm.query_rules import check_conditions
 from cassorm.orm.selection import Selection
+from cassorm.orm.sending import joined, read_options
 
 M = TypeVar("M")
 N = TypeVar("N", bound=BaseModel)
@@ -38,10 +39,15 @@ class Get(Generic[M]):
     timeout: timedelta | None = None
 
     def using(
-        self, session: Session, *, consistency: Consistency | None = None, timeout: timedelta | None = None
+        self,
+        session: Session | None = None,
+        *,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
     ) -> "Get[M]":
-        """The same, on this session."""
-        return replace(self, session=session, consistency=consistency, timeout=timeout)
+        """The same, on this session, with these options."""
+        given = read_options(self.plan.where, consistency=consistency, timeout=timeout)
+        return replace(self, session=session or self.session, **given)
 
     def __await__(self) -> Generator[Any, None, M | None]:
         return self._run().__await__()
@@ -51,7 +57,12 @@ class Get(Generic[M]):
         session = session_for(self.session, plan.where)
         text = get_text(plan, current_keyspace.get())
         prepared = await session.prepare(text)
-        result = await session.execute(prepared, self.key, consistency=self.consistency, timeout=self.timeout)
+        said = plan.reading
+        if said:
+            said = joined(said, {"consistency": self.consistency, "timeout": self.timeout})
+            result = await session.execute(prepared, self.key, **said)
+        else:
+            result = await session.execute(prepared, self.key, consistency=self.consistency, timeout=self.timeout)
         found = plan.hydrate(result.rows)
         return found[0] if found else None
 
@@ -134,9 +145,8 @@ class Query(Selection[M]):
         page_size: int | None = None,
     ) -> "Query[M]":
         """The same, on this session, with these options."""
-        given = {"consistency": consistency, "timeout": timeout, "page_size": page_size}
-        options = self.options | {name: value for name, value in given.items() if value is not None}
-        return replace(self, session=session or self.session, options=options)
+        given = read_options(self.plan.where, consistency=consistency, timeout=timeout, page_size=page_size)
+        return replace(self, session=session or self.session, options=self.options | given)
 
     def into(self, model: type[N]) -> "Query[N]":
         """The rows as instances of another model, which has some of the fields, by name; no other column is read.
@@ -201,11 +211,7 @@ class Query(Selection[M]):
         return replace(self.values(*(Expression(each) for each in self.plan.partition), *static), distinct=True)
 
     def json(self) -> "Query[str]":
-        """The rows as JSON objects in text, written by the server: by the names of columns, for who passes them on.
-
-        Raises:
-            QueryError: the rows are those of another model.
-        """
+        """The rows as JSON objects in text, written by the server: by the names of columns, for who passes them on."""
         if self.hydrate is self.plan.hydrate and self.plan.sparse_at() is not None:
             return replace(self, as_json=True, hydrate=_json_of_rows(self.plan))  # type: ignore[return-value]
         return replace(self, as_json=True, hydrate=_json)  # type: ignore[return-value]

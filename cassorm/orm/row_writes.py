@@ -13,6 +13,7 @@ from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hydration import Saved, changed
 from cassorm.orm.model import Model, remember, stored_row
 from cassorm.orm.model_plan import ModelPlan, Unique
+from cassorm.orm.sending import joined_for_write
 from cassorm.orm.unique import Claims, Wanted
 from cassorm.orm.writes import (
     Compiled,
@@ -54,7 +55,8 @@ async def insert_row(
     else:
         prepared = await session.prepare(made.text)
         try:
-            result = await session.execute(prepared, made.params, **options)
+            said = joined_for_write(plan.where, plan.writing, options, once=made.once) if plan.writing else options
+            result = await session.execute(prepared, made.params, **said)
         finally:
             if has_listeners(session):
                 told_of_write(session, replace(made, partition=partition_of(plan, instance)))
@@ -191,8 +193,9 @@ def _advanced(plan: ModelPlan, instance: Model) -> Iterator[None]:
 
 async def _sent(session: Session, made: Compiled, options: dict[str, Any]) -> Outcome:
     prepared = await session.prepare(made.text)
+    said = joined_for_write(made.plan.where, made.plan.writing, options, once=made.once)
     try:
-        result = await session.execute(prepared, made.params, **options)
+        result = await session.execute(prepared, made.params, **said)
     finally:
         told_of_write(session, made)
     return outcome(made.plan, result)

@@ -13,10 +13,11 @@ from cassorm.driver.session import Session
 from cassorm.errors import QueryError
 from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.ring import FIRST_TOKEN, LAST_TOKEN, token_text
+from cassorm.orm.sending import read_options
 
 M = TypeVar("M")
 
-_FIRST, _LAST = -(2**63), 2**63 - 1
 _MOST_PARALLEL = 256
 # More ranges than workers: a checkpoint repeats at most one of them for each worker.
 _RANGES_EACH = 8
@@ -43,13 +44,15 @@ class Scan(Generic[M]):
         self._parallel = parallel
         self._page_size = page_size
         self._session: Session | None = None
-        self._options: dict[str, Any] = {}
+        self._options: dict[str, Any] = dict(plan.reading)
         self._report: Callable[[ScanProgress], None] | None = None
         self._rows = 0
         self._ranges = parallel * _RANGES_EACH
         self._done: set[int] = set()
+        # That of now, not of when it is iterated over: a checkpoint is good for one keyspace.
+        self._keyspace = current_keyspace.get()
         if resume is not None:
-            self._ranges, self._done = _read(resume, plan)
+            self._ranges, self._done = _read(resume, plan, plan.target(self._keyspace))
 
     def using(
         self,
@@ -61,19 +64,19 @@ class Scan(Generic[M]):
     ) -> Self:
         """The same, on this session; `progress` is called after each range."""
         self._session = session or self._session
-        given = {"consistency": consistency, "timeout": timeout}
-        self._options |= {name: value for name, value in given.items() if value is not None}
+        self._options |= read_options(self._plan.where, consistency=consistency, timeout=timeout)
         self._report = progress or self._report
         return self
 
     def checkpoint(self) -> str:
         """What `Model.scan(resume=...)` goes on from: ranges whose rows have all been given are not read again."""
-        return json.dumps({"table": self._plan.table.name, "ranges": self._ranges, "done": sorted(self._done)})
+        table = self._plan.target(self._keyspace)
+        return json.dumps({"table": table, "ranges": self._ranges, "done": sorted(self._done)})
 
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(_text(plan))
+        prepared = await session.prepare(_text(plan, self._keyspace))
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
         pages: asyncio.Queue[tuple[int, list[M] | BaseException | None]] = asyncio.Queue(self._parallel)
@@ -111,26 +114,24 @@ class Scan(Generic[M]):
 
     def _bounds(self, number: int) -> tuple[int, int]:
         width = 2**64 // self._ranges
-        low = _FIRST + number * width
-        return low, _LAST if number == self._ranges - 1 else low + width - 1
+        low = FIRST_TOKEN + number * width
+        return low, LAST_TOKEN if number == self._ranges - 1 else low + width - 1
 
 
-def _text(plan: ModelPlan) -> str:
-    keyspace = current_keyspace.get()
-
+def _text(plan: ModelPlan, keyspace: str | None) -> str:
     def make() -> str:
-        token = f"token({', '.join(each.quoted for each in plan.partition)})"
+        token = token_text(plan.partition)
         table = plan.target(keyspace)
         return f"SELECT {plan.columns_text} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
 
     return plan.text("scan", keyspace, make)
 
 
-def _read(checkpoint: str, plan: ModelPlan) -> tuple[int, set[int]]:
+def _read(checkpoint: str, plan: ModelPlan, table: str) -> tuple[int, set[int]]:
     try:
         data = json.loads(checkpoint)
         ranges, done = int(data["ranges"]), {int(number) for number in data["done"]}
-        if data["table"] != plan.table.name or not 0 < ranges < 2**20 or not done <= set(range(ranges)):
+        if data["table"] != table or not 0 < ranges < 2**20 or not done <= set(range(ranges)):
             raise ValueError
     except (ValueError, KeyError, TypeError) as error:
         raise QueryError(

@@ -14,6 +14,7 @@ from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.model_plan import ModelPlan, seconds
 from cassorm.orm.query_rules import check_conditions
+from cassorm.orm.sending import joined_for_write, write_options
 from cassorm.orm.write_rules import check_assignments, check_guards, check_rows, partitions_named
 
 M = TypeVar("M")
@@ -37,7 +38,8 @@ class Outcome:
 class Compiled:
     """A write as text and parameters; `partition` is the encoded partition key when it is one alone.
 
-    `keyspace` is that of the context, `partitions` how many of them it changes.
+    `keyspace` is that of the context, `partitions` how many of them it changes; `listed` when it names rows by IN,
+    `once` when doing it twice is not the same as once.
     """
 
     plan: ModelPlan
@@ -47,6 +49,8 @@ class Compiled:
     partition: tuple[Any, ...] | None
     keyspace: str | None = None
     partitions: int = 1
+    listed: bool = False
+    once: bool = False
 
 
 def outcome(plan: ModelPlan, result: Result) -> Outcome:
@@ -153,19 +157,24 @@ class _Write(Generic[M]):
         idempotent: bool | None = None,
     ) -> Self:
         """The same, on this session, with these options; `idempotent` lets it be sent again when a node fails."""
-        given = {
-            "consistency": consistency,
-            "serial_consistency": serial_consistency,
-            "timeout": timeout,
-            "idempotent": idempotent,
-        }
-        options = self.options | {name: value for name, value in given.items() if value is not None}
-        return replace(self, session=session or self.session, options=options)
+        given = write_options(
+            self.plan.where,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+            idempotent=idempotent,
+        )
+        return replace(self, session=session or self.session, options=self.options | given)
 
     @property
     def conditional(self) -> bool:
         """Whether replicas decide together if it takes effect."""
         return self.if_there or bool(self.guards)
+
+    @property
+    def once(self) -> bool:
+        """Whether doing it twice is not the same as once."""
+        return self.conditional
 
     def compiled(self) -> Compiled:
         """The text and its parameters.
@@ -180,17 +189,27 @@ class _Write(Generic[M]):
 
     async def _run(self) -> Outcome:
         made = self.compiled()
+        options = joined_for_write(self.plan.where, self.plan.writing, self.options, once=self.once)
         session = session_for(self.session, self.plan.where)
         prepared = await session.prepare(made.text)
         try:
-            result = await session.execute(prepared, made.params, **self.options)
+            result = await session.execute(prepared, made.params, **options)
         finally:
             told_of_write(session, made)
         return outcome(self.plan, result)
 
     def _compiled(self, text: str, params: list[Any], partition: tuple[Any, ...] | None) -> Compiled:
-        count = partitions_named(self.plan, self.conditions)
-        return Compiled(self.plan, text, params, self.conditional, partition, current_keyspace.get(), count)
+        return Compiled(
+            self.plan,
+            text,
+            params,
+            self.conditional,
+            partition,
+            current_keyspace.get(),
+            partitions_named(self.plan, self.conditions),
+            any(each.operator == "IN" for each in self.conditions),
+            self.once,
+        )
 
     def _ending(self) -> tuple[str, list[Any], tuple[Any, ...] | None]:
         """WHERE and IF, their parameters, and the partition."""
@@ -232,6 +251,11 @@ class Update(_Write[M]):
         """
         check_assignments(plan, assignments)
         return Update(plan, assignments=tuple(assignments))
+
+    @property
+    def once(self) -> bool:
+        """Whether doing it twice is not the same as once."""
+        return self.conditional or any(each.once for each in self.assignments)
 
     def ttl(self, time_to_live: timedelta | int) -> "Update[M]":
         """What is written expires after this time; a number is one of seconds."""
@@ -326,7 +350,7 @@ def insert_compiled(
         keyspace := current_keyspace.get(),
         lambda: _insert_text(plan, keyspace, using, if_not_exists=if_not_exists),
     )
-    return Compiled(plan, text, params, if_not_exists, None, keyspace)
+    return Compiled(plan, text, params, if_not_exists, None, keyspace, once=if_not_exists)
 
 
 def _insert_text(plan: ModelPlan, keyspace: str | None, using: str, *, if_not_exists: bool) -> str:
