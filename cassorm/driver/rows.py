@@ -9,12 +9,21 @@ import io
 import logging
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from struct import Struct
 from typing import Any, ClassVar, NamedTuple, Self
 from uuid import UUID
 
-from cassandra.cqltypes import BytesType, DateType, SimpleDateType, TimeUUIDType, UserType, UUIDType
+from cassandra.cqltypes import (
+    BytesType,
+    DateType,
+    Int32Type,
+    LongType,
+    SimpleDateType,
+    TimeUUIDType,
+    UserType,
+    UUIDType,
+)
 from cassandra.policies import ColDesc
 from cassandra.protocol import ProtocolHandler, read_short, read_string
 
@@ -28,13 +37,12 @@ try:
     from cassandra.parsing import ParseDesc
 except ImportError:  # a driver without its compiled modules
     BytesIOReader = None
+from cassorm.driver.columns import Convert, by_column, day_of, days, moment_of, moments, uuids
 
 _TIMESTAMP, _UUID, _TIMEUUID, _DATE, _USER_TYPE = 0x000B, 0x000C, 0x000F, 0x0011, b"\x00\x30"
 _MORE_PAGES = 0x0002
 _PLAIN_FLAGS = frozenset({0x0000, 0x0001})
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _read_long = Struct(">q").unpack
 _read_int_at = Struct(">i").unpack_from
 _read_two_ints = Struct(">ii").unpack_from
@@ -49,21 +57,13 @@ Row = tuple[Any, ...]
 class _AwareTimestamp(DateType):  # type: ignore[misc]
     @staticmethod
     def deserialize(data: bytes, protocol_version: int) -> datetime | int:
-        milliseconds: int = _read_long(data)[0]
-        try:
-            return _EPOCH + timedelta(0, 0, 0, milliseconds)
-        except OverflowError:
-            return milliseconds
+        return moment_of(_read_long(data)[0])
 
 
 class _PlainDate(SimpleDateType):  # type: ignore[misc]
     @staticmethod
     def deserialize(data: bytes, protocol_version: int) -> date | int:
-        days: int = _read_unsigned(data)[0] - 2**31
-        try:
-            return date.fromordinal(_EPOCH_DAY + days)
-        except (OverflowError, ValueError):
-            return days
+        return day_of(_read_unsigned(data)[0] - 2**31)
 
 
 class _PlainUUID(UUIDType):  # type: ignore[misc]
@@ -89,6 +89,15 @@ class _Named(tuple[Any, ...]):
 
     def __new__(cls, *values: Any) -> Self:
         return tuple.__new__(cls, values)
+# What the compiled parser has to make of a column of ours for it to be converted as a whole.
+_BY_COLUMN: dict[Any, tuple[Any, Convert]] = {
+    _AwareTimestamp: (LongType, moments),
+    _PlainUUID: (BytesType, uuids),
+    _PlainTimeUUID: (BytesType, uuids),
+    _PlainDate: (Int32Type, days),
+}
+# From so many rows on it pays.
+_MANY = 4
 
     def _asdict(self) -> dict[str, Any]:
         return dict(zip(self._fields, self, strict=True))
@@ -204,16 +213,31 @@ def _shape(described: bytes, metadata: Sequence[Any], layout: Layout | None, pro
     types = [BytesType if column[2] in raw else column[3] for column in metadata]
     if BytesIOReader is None:
         return _Shape(described, columns, types, lambda data: _parse(data, types, protocol_version))
-    whole = ParseDesc(
-        columns,
-        types,
-        None,
-        [ColDesc(column[0], column[1], column[2]) for column in metadata],
-        make_deserializers(types),
-        protocol_version,
-    )
-    parse_rows = ListParser().parse_rows
-    return _Shape(described, columns, types, lambda data: parse_rows(BytesIOReader(data), whole))
+    return _Shape(described, columns, types, _compiled(columns, types, metadata, protocol_version))
+
+
+def _compiled(
+    columns: Sequence[str], types: Sequence[Any], metadata: Sequence[Any], protocol_version: int
+) -> Callable[[bytes], list[Row]]:
+    """What parses rows of these columns with the driver's compiled parser."""
+    parse_rows: Callable[[Any, Any], list[Row]] = ListParser().parse_rows
+    described = [ColDesc(column[0], column[1], column[2]) for column in metadata]
+
+    def reads(types: Sequence[Any]) -> Any:
+        return ParseDesc(columns, types, None, described, make_deserializers(types), protocol_version)
+
+    whole = reads(types)
+    converts = [(index, _BY_COLUMN[kind][1]) for index, kind in enumerate(types) if kind in _BY_COLUMN]
+    if not converts:
+        return lambda data: parse_rows(BytesIOReader(data), whole)
+    plain = reads([_BY_COLUMN[kind][0] if kind in _BY_COLUMN else kind for kind in types])
+
+    def parse(data: bytes) -> list[Row]:
+        if _read_int_at(data)[0] < _MANY:
+            return parse_rows(BytesIOReader(data), whole)
+        return by_column(parse_rows(BytesIOReader(data), plain), converts)
+
+    return parse
 
 
 def _parse(data: bytes, types: Sequence[Any], protocol_version: int) -> list[Row]:

@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cassorm.driver import rows
 from cassorm.driver.result import Result
@@ -66,6 +68,26 @@ def test_timestamps_are_aware_dates_are_dates_and_uuids_are_whole() -> None:
 def test_what_python_cannot_hold_comes_as_the_number_that_was_sent() -> None:
     frame = _frame([("at", TIMESTAMP), ("day", DATE)], [[pack(">q", 2**62), pack(">I", 0)]])
     assert _decode(frame).rows == [(2**62, -(2**31))]
+
+
+COLUMNS = [("id", UUID_), ("t", TIMEUUID), ("n", INT), ("at", TIMESTAMP), ("day", DATE)]
+CELLS: list[st.SearchStrategy[bytes | None]] = [
+    st.none() | st.just(b"") | kind
+    for kind in (
+        st.binary(min_size=16, max_size=16),
+        st.binary(min_size=16, max_size=16),
+        st.integers(-(2**31), 2**31 - 1).map(lambda number: pack(">i", number)),
+        st.integers(-(2**63), 2**63 - 1).map(lambda number: pack(">q", number))
+        | st.integers(-(2**44), 2**44).map(lambda number: pack(">q", number)),
+        st.integers(0, 2**32 - 1).map(lambda number: pack(">I", number))
+        | st.integers(-40_000, 40_000).map(lambda number: pack(">I", 2**31 + number)),
+    )
+]
+
+
+@given(data=st.lists(st.tuples(*CELLS), min_size=4, max_size=9))
+def test_many_rows_are_converted_by_column_to_what_each_alone_is(data: list[tuple[bytes | None, ...]]) -> None:
+    assert _decode(_frame(COLUMNS, data)).rows == [_decode(_frame(COLUMNS, [row])).rows[0] for row in data]
 
 
 def test_types_inside_collections_are_decoded_alike() -> None:
