@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from cassorm.orm.batch import Batch
     from cassorm.orm.cache import RowCache
     from cassorm.orm.database import Database, Written, connect
-    from cassorm.orm.expressions import count_rows
+    from cassorm.orm.expressions import Condition, count_rows
     from cassorm.orm.fields import CK, PK, Col, Counter, Static, Version, ck, col, pk
     from cassorm.orm.hooks import after_delete, after_save, before_delete, before_save
     from cassorm.orm.markers import SAI, Frozen, Secondary
     from cassorm.orm.model import Model, table_of
     from cassorm.orm.page_tokens import Page, PageSecrets
     from cassorm.orm.query import Query
+    from cassorm.orm.ring import token
     from cassorm.orm.scan import Scan, ScanProgress
     from cassorm.orm.user_types import Udt
     from cassorm.orm.values import (
@@ -75,13 +76,14 @@ _HOMES = {
     "orm.batch": "Batch",
     "orm.cache": "RowCache",
     "orm.database": "Database Written connect",
-    "orm.expressions": "count_rows",
+    "orm.expressions": "Condition count_rows",
     "orm.fields": "CK PK Col Counter Static Version ck col pk",
     "orm.hooks": "after_delete after_save before_delete before_save",
     "orm.markers": "SAI Frozen Secondary",
     "orm.model": "Model table_of",
     "orm.page_tokens": "Page PageSecrets",
     "orm.query": "Query",
+    "orm.ring": "token",
     "orm.scan": "Scan ScanProgress",
     "orm.user_types": "Udt",
     "orm.values": "Ascii BigInt Duration Float32 Int SmallInt TimeUUID TinyInt VarInt Vector now",
@@ -118,6 +120,7 @@ __all__ = [
     "CassandraEventStore",
     "CassormError",
     "Col",
+    "Condition",
     "Consistency",
     "Counter",
     "Database",
@@ -177,4 +180,5 @@ __all__ = [
     "now",
     "pk",
     "table_of",
+    "token",
 ]

@@ -4,7 +4,7 @@ A codec's `encode` raises ValueError or TypeError with what is wrong; whoever ca
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -299,6 +299,18 @@ def _in_order(encoded: Iterable[Any]) -> list[Any]:
         return sorted(encoded)
     except TypeError:  # None in a tuple, or a user type
         return sorted(encoded, key=repr)
+
+
+def pointing(vector: Codec) -> Codec:
+    """The codec of vectors that an index compares by their directions: the server fails at one of zeros, late and badly."""
+
+    def encode(value: Any) -> Any:
+        encoded = vector.encode(value)
+        if not any(encoded):
+            raise ValueError('zeros have no direction; None is no vector, SAI(similarity_function="euclidean") takes them')
+        return encoded
+
+    return replace(vector, encode=encode, plain=False)
 
 
 def of_map(cql: CqlType, key: Codec, value: Codec) -> Codec:

@@ -112,7 +112,7 @@ class Database(Session):
         """
         return await apply(self, schema_of(models, current_keyspace.get()))
 
-    async def load_schema(self, name: str, source: Source, *, create: bool = True) -> type[Model]:
+    async def load_schema(self, name: str, source: Source, *, create: bool = True) -> type[Any]:
         """The model of the table `name` in a dict, a YAML, JSON or CQL file, or a folder of them; created if missing.
 
         Raises:
@@ -131,7 +131,7 @@ class Database(Session):
             await apply(self, schema.in_keyspace(current_keyspace.get() or self.keyspace))
         return models[name]
 
-    async def load_schemas(self, source: Source, *, create: bool = True) -> dict[str, type[Model]]:
+    async def load_schemas(self, source: Source, *, create: bool = True) -> dict[str, type[Any]]:
         """The models of all tables in a file or folder, by the names of the tables; created if missing.
 
         Raises:

@@ -19,6 +19,11 @@ class IndexOn:
     target: Target | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def compares_directions(self) -> bool:
+        """Whether vectors are compared by their directions alone, as they are unless another function is asked for."""
+        return self.options.get("similarity_function", "cosine").lower() == "cosine"
+
 
 def SAI(*, name: str = "", target: Target | None = None, **options: str) -> IndexOn:  # noqa: N802 - reads as a kind
     """A storage-attached index (Cassandra 5), for `index=`; `options` are its own, such as `case_sensitive="false"`."""

@@ -14,6 +14,7 @@ from cassorm.cql.identifiers import check_name, quote, quote_table
 from cassorm.cql.types import parse_type
 from cassorm.errors import CassormError, ModelError, QueryError
 from cassorm.orm.annotations import CodecReader, annotation_in, optional, said_of
+from cassorm.orm.codec import pointing
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
@@ -202,6 +203,8 @@ def _field(model: type[BaseModel], attribute: str, info: FieldInfo, reader: Code
         if kind == "counter":
             wanted = parse_type("counter")
         codec = reader.codec(plain, wanted, frozen=is_key, truncate=options.truncate)
+        if codec.cql.name == "vector" and options.index is not None and options.index.compares_directions:
+            codec = pointing(codec)
     except CassormError as error:
         raise ModelError(error.problem, where=where, remedy=error.remedy) from error
     return FieldPlan(

@@ -22,14 +22,7 @@ def near_value(plan: ModelPlan, field: FieldPlan, to: Sequence[float]) -> Any:
     indexes = [each for each in plan.table.indexes if each.column == field.column and each.kind in (None, "sai")]
     if field.codec.cql.name != "vector" or not indexes:
         raise QueryError("is no vector with an index", where=field.where, remedy="Declare it with col(index=SAI())")
-    encoded = field.encode(to)
-    if not any(encoded) and indexes[0].options.get("similarity_function", "cosine").lower() == "cosine":
-        raise QueryError(
-            "a vector of zeros has no direction",
-            where=field.where,
-            remedy='Give another one, or declare SAI(similarity_function="euclidean")',
-        )
-    return encoded
+    return field.encode(to)
 
 
 def check_near(

@@ -400,6 +400,10 @@ async def test_the_nearest_vectors_come_first(db: Database) -> None:
         await query.all()
     with pytest.raises(QueryError, match="1 numbers"):
         Picture.where().nearest(Picture.place, [1.0])
+    with pytest.raises(QueryError, match="zeros have no direction"):
+        Picture.where().nearest(Picture.place, [0.0, 0.0])
+    with pytest.raises(QueryError, match="zeros have no direction"):
+        await db.insert(Picture(id=11, place=[0.0, 0.0]))
     with pytest.raises(QueryError, match="no vector with an index"):
         Picture.where().nearest(cast("Any", Picture.size), [1.0, 2.0])
 

@@ -1,5 +1,6 @@
 """Type checkers pass a user's project in strict mode, and find every mistake that is planted in another module."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -8,8 +9,28 @@ from pathlib import Path
 
 import pytest
 
+import cassorm
+from cassorm import Batch, Database, Model, Query, RowCache, Scan
+from cassorm.orm.expressions import Expression
+from cassorm.orm.parts import CounterExpression, ListExpression, MapExpression, SetExpression
+from cassorm.orm.writes import Delete, Update
+from tests.typing.project import use
+
 ROOT = Path(__file__).parents[2]
 PROJECT = Path(__file__).with_name("project.py")
+# Public where other modules of ours need them, and nothing to a user.
+INTERNAL = {
+    "checked",
+    "compared",
+    "compiled",
+    "limits",
+    "may_skip",
+    "of",
+    "on_write",
+    "tell_of_write",
+    "text",
+    "values_given",
+}
 MISTAKES = Path(__file__).with_name("mistakes.txt")
 
 
@@ -29,6 +50,27 @@ def run(*command: str) -> str:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert ran.stdout, ran.stderr
     return ran.stdout
+
+
+def test_the_project_uses_all_of_it() -> None:
+    used = set(re.findall(r"\w+", PROJECT.read_text(encoding="utf-8")))
+    orm = {name for name, home in cassorm._HOME_OF.items() if home.startswith("orm.")}
+    kinds = [Model, Database, Query, Scan, Batch, RowCache, Update, Delete, Expression]
+    kinds += [SetExpression, ListExpression, MapExpression, CounterExpression]
+    methods = {
+        name
+        for kind in kinds
+        for base in kind.__mro__
+        if base.__module__.startswith("cassorm.orm")
+        for name, member in vars(base).items()
+        if not name.startswith("_") and inspect.isfunction(getattr(member, "__func__", member))
+    }
+    assert sorted((orm | methods) - used - INTERNAL) == []
+
+
+@pytest.mark.cluster
+async def test_the_project_runs_on_a_node(cassandra_hosts: list[str]) -> None:
+    assert len(await use(cassandra_hosts)) == 3
 
 
 @pytest.mark.parametrize("plugins", ["", "pydantic.mypy"])
