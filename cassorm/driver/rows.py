@@ -28,6 +28,7 @@ from cassandra.policies import ColDesc
 from cassandra.protocol import ProtocolHandler, read_short, read_string
 
 from cassorm.cql.uuids import uuid_of_int
+from cassorm.driver.columns import Convert, by_column, day_of, days, moment_of, moments, uuids
 from cassorm.driver.result import Result
 
 try:
@@ -37,7 +38,6 @@ try:
     from cassandra.parsing import ParseDesc
 except ImportError:  # a driver without its compiled modules
     BytesIOReader = None
-from cassorm.driver.columns import Convert, by_column, day_of, days, moment_of, moments, uuids
 
 _TIMESTAMP, _UUID, _TIMEUUID, _DATE, _USER_TYPE = 0x000B, 0x000C, 0x000F, 0x0011, b"\x00\x30"
 _MORE_PAGES = 0x0002
@@ -79,6 +79,15 @@ class _PlainTimeUUID(TimeUUIDType):  # type: ignore[misc]
 
 
 _TYPES = {_TIMESTAMP: _AwareTimestamp, _UUID: _PlainUUID, _TIMEUUID: _PlainTimeUUID, _DATE: _PlainDate}
+# What the compiled parser has to make of a column of ours for it to be converted as a whole.
+_BY_COLUMN: dict[Any, tuple[Any, Convert]] = {
+    _AwareTimestamp: (LongType, moments),
+    _PlainUUID: (BytesType, uuids),
+    _PlainTimeUUID: (BytesType, uuids),
+    _PlainDate: (Int32Type, days),
+}
+# From so many rows on it pays.
+_MANY = 4
 
 
 class _Named(tuple[Any, ...]):
@@ -89,15 +98,6 @@ class _Named(tuple[Any, ...]):
 
     def __new__(cls, *values: Any) -> Self:
         return tuple.__new__(cls, values)
-# What the compiled parser has to make of a column of ours for it to be converted as a whole.
-_BY_COLUMN: dict[Any, tuple[Any, Convert]] = {
-    _AwareTimestamp: (LongType, moments),
-    _PlainUUID: (BytesType, uuids),
-    _PlainTimeUUID: (BytesType, uuids),
-    _PlainDate: (Int32Type, days),
-}
-# From so many rows on it pays.
-_MANY = 4
 
     def _asdict(self) -> dict[str, Any]:
         return dict(zip(self._fields, self, strict=True))
