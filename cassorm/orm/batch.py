@@ -111,7 +111,7 @@ def _warn_of_size(items: Sequence[tuple[Prepared, Sequence[Any]]], partitions: i
 def _check(writes: Sequence[Compiled], kind: BatchKind, max_partitions: int) -> int:
     """How many partitions the batch changes."""
     single = {
-        (write.plan.table.name, write.keyspace or write.plan.table.keyspace, repr(write.partition))
+        (write.plan.table.name, write.plan.table.keyspace or write.keyspace, repr(write.partition))
         for write in writes
         if write.partition is not None
     }

@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
+from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.driver.connect import Connecting, chosen
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
@@ -146,7 +147,14 @@ class Database(Session):
 
     @contextmanager
     def in_keyspace(self, name: str) -> Iterator[None]:
-        """Inside the block every query of models reads and writes this keyspace: one for each tenant, say."""
+        """Inside the block models that name no keyspace are read and written in this one: one for each tenant, say.
+
+        It goes before that of the session, and holds for tasks that are begun inside; `cql` is not changed.
+
+        Raises:
+            QueryError: no keyspace can have that name.
+        """
+        check_name(name, what="keyspace name", limit=MAX_NAME)
         token = current_keyspace.set(name)
         try:
             yield

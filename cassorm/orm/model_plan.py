@@ -23,6 +23,7 @@ from cassorm.orm.sending import read_options, write_options
 from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_name
 
 _PLAN = "__cassorm_plan__"
+_MOST_TEXTS = 10_000
 _INT_TYPES = ("bigint", "int", "smallint", "tinyint", "varint")
 
 
@@ -107,13 +108,16 @@ class ModelPlan:
         return self.model.__name__
 
     def target(self, keyspace: str | None) -> str:
-        """The table's name as CQL text; `keyspace` goes before that of the class."""
-        return quote_table(self.table.name, keyspace or self.table.keyspace)
+        """The table's name as CQL text; in `keyspace`, where the class names none."""
+        return quote_table(self.table.name, self.table.keyspace or keyspace)
 
     def text(self, kind: str, keyspace: str | None, make: Callable[[], str]) -> str:
         """The text of a statement of this model, made once."""
         found = self._texts.get((kind, keyspace))
         if found is None:
+            if len(self._texts) > _MOST_TEXTS:
+                # Of tenants who come and go.
+                self._texts.clear()
             found = self._texts[kind, keyspace] = make()
         return found
 
