@@ -188,22 +188,31 @@ def _decoded_duration(value: Any) -> Duration:
     return Duration(months=value.months, days=value.days, nanoseconds=value.nanoseconds)
 
 
-def _milliseconds(value: Any) -> int:
+def _since_1970(value: Any) -> timedelta:
     if not isinstance(value, datetime):
         raise TypeError(f"a {type(value).__name__} is no datetime")
     if value.tzinfo is None:
         raise ValueError("a datetime without a time zone; give it one, such as `tzinfo=UTC`")
-    found = (value - _EPOCH) // _MILLISECOND
+    return value - _EPOCH
+
+
+def _in_milliseconds(since: timedelta) -> int:
+    # At half the price of dividing one timedelta by another.
+    found = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
     if not _EARLIEST <= found <= _LATEST:
         raise ValueError("is in UTC outside the years 1 to 9999, which a datetime of Python does not hold")
     return found
 
 
+def _milliseconds(value: Any) -> int:
+    return _in_milliseconds(_since_1970(value))
+
+
 def _whole_milliseconds(value: Any) -> int:
-    found = _milliseconds(value)
-    if value.microsecond % 1000 or (value - _EPOCH) % _MILLISECOND:
+    since = _since_1970(value)
+    if since.microseconds % 1000:
         raise ValueError("has microseconds, which a timestamp does not hold; round it, or use `cassorm.orm.values.now`")
-    return found
+    return _in_milliseconds(since)
 
 
 def timestamp(*, truncate: bool) -> Codec:

@@ -63,28 +63,26 @@ def make_hydrate(
     validates = needs_validation(model) is not None or set(model.model_fields) != {f.attribute for f in fields}
     names: dict[str, Any] = {"cls": model, "new": object.__new__, "given": set(model.model_fields), "set_row": set_row}
     values = ", ".join(f"{f.attribute!r}: {_expression(n, f, names)}" for n, f in enumerate(fields))
-    lines = ["def hydrate(rows):", "    made = []", "    add = made.append", "    for row in rows:"]
-    lines.append(f"        ({', '.join(f'v{n}' for n in range(len(fields)))},) = row")
+    lines = ["def hydrate(rows):", "    made = []", "    add = made.append", "    try:", "        for row in rows:"]
+    lines.append(f"            ({', '.join(f'v{n}' for n in range(len(fields)))},) = row")
     if skip_without is not None:
-        lines.append(f"        if v{skip_without} is None: continue")
+        lines.append(f"            if v{skip_without} is None: continue")
     if validates:
         names["validate"] = model.__pydantic_validator__.validate_python
-        lines.append(f"        m = validate({{{values}}}, by_name=True, by_alias=False)")
+        lines.append(f"            m = validate({{{values}}}, by_name=True, by_alias=False)")
     else:
         names["set_values"], names["set_given"], names["set_extra"], names["set_private"] = slot_setters()
-        lines += ["        m = new(cls)", f"        set_values(m, {{{values}}})", "        set_given(m, given)"]
-        lines += ["        set_extra(m, None)", "        set_private(m, None)"]
+        lines += [
+            "            m = new(cls)",
+            f"            set_values(m, {{{values}}})",
+            "            set_given(m, given)",
+        ]
+        lines += ["            set_extra(m, None)", "            set_private(m, None)"]
     if set_row is not None:
-        lines.append("        set_row(m, row)")
-    lines += ["        add(m)", "    return made"]
-    fast: Hydrate = _compiled("hydrate", lines, names)
-
-    def hydrate(rows: Sequence[Row]) -> list[Any]:
-        try:
-            return fast(rows)
-        except Exception as error:  # a codec's, or pydantic's: the place is looked for row by row
-            raise _explained(model, fields, rows, fast, error) from error
-
+        lines.append("            set_row(m, row)")
+    lines += ["            add(m)", "    except Exception as error:", "        raise explained(rows, error) from error"]
+    names["explained"] = lambda rows, error: _explained(model, fields, rows, hydrate, error)
+    hydrate: Hydrate = _compiled("hydrate", [*lines, "    return made"], names)
     return hydrate
 
 
@@ -104,27 +102,28 @@ def _expression(number: int, field: FieldPlan, names: dict[str, Any]) -> str:
 
 
 def _explained(
-    model: type[BaseModel], fields: Sequence[FieldPlan], rows: Sequence[Row], fast: Hydrate, error: Exception
+    model: type[BaseModel], fields: Sequence[FieldPlan], rows: Sequence[Row], hydrate: Hydrate, error: Exception
 ) -> RowError:
-    for row in rows:
-        if len(row) != len(fields):
-            return RowError(f"a row of {len(row)} columns for {len(fields)} fields", where=model.__name__)
-        try:
-            fast([row])
-        except Exception as found:  # the same again, of this row alone
-            error = found
-        else:
-            continue
-        key = {field.column: value for field, value in zip(fields, row, strict=True) if field.is_key}
-        try:
-            for field, value in zip(fields, row, strict=True):
-                field.decoded(value)
-        except RowError as found:
-            found.key = key
-            return found
-        remedy = "Correct the row, or what the class asks of its values"
-        return RowError(str(error), where=model.__name__, remedy=remedy, key=key)
-    return RowError(repr(error), where=model.__name__)
+    """What to say of an error of a codec's, or pydantic's; the row that it is of is looked for."""
+    if len(rows) != 1:
+        for row in rows:
+            try:
+                hydrate([row])
+            except RowError as found:
+                return found
+        return RowError(repr(error), where=model.__name__)
+    (row,) = rows
+    if len(row) != len(fields):
+        return RowError(f"a row of {len(row)} columns for {len(fields)} fields", where=model.__name__)
+    key = {field.column: value for field, value in zip(fields, row, strict=True) if field.is_key}
+    try:
+        for field, value in zip(fields, row, strict=True):
+            field.decoded(value)
+    except RowError as found:
+        found.key = key
+        return found
+    remedy = "Correct the row, or what the class asks of its values"
+    return RowError(str(error), where=model.__name__, remedy=remedy, key=key)
 
 
 def make_params(fields: Sequence[FieldPlan]) -> Callable[[Any], list[Any]]:
@@ -146,17 +145,14 @@ def make_params(fields: Sequence[FieldPlan]) -> Callable[[Any], list[Any]]:
             parts.append(f"{encode.format('v')} if (v := {value}) is not None else {missing}")
         else:
             parts.append(encode.format(value))
-    lines = ["def params(m):", "    d = m.__dict__", "    given = m.__pydantic_fields_set__"]
-    lines.append(f"    return [{', '.join(parts)}]")
-    fast: Callable[[Any], list[Any]] = _compiled("params", lines, names)
-
-    def params(instance: Any) -> list[Any]:
-        try:
-            return fast(instance)
-        except Exception:  # any codec's: looked at one by one
-            return [_param(field, instance) for field in fields]
-
-    return params
+    lines = ["def params(m):", "    d = m.__dict__"]
+    if any(field.nullable for field in fields):
+        lines.append("    given = m.__pydantic_fields_set__")
+    lines += ["    try:", f"        return [{', '.join(parts)}]", "    except Exception:", "        return each(m)"]
+    # Whatever a codec raised: the values are looked at one by one.
+    names["each"] = lambda instance: [_param(field, instance) for field in fields]
+    made: Callable[[Any], list[Any]] = _compiled("params", lines, names)
+    return made
 
 
 def _param(field: FieldPlan, instance: Any) -> Any:
@@ -170,17 +166,10 @@ def _param(field: FieldPlan, instance: Any) -> Any:
 
 def make_snapshot(fields: Sequence[FieldPlan]) -> Callable[[Any], Saved]:
     """What keeps the values of an instance as they are now, for `changed`."""
-    mutable = frozenset(f.attribute for f in fields if f.codec.mutable)
-
-    def snapshot(instance: Any) -> Saved:
-        values = instance.__dict__
-        if not mutable:
-            return Saved([values[f.attribute] for f in fields])
-        return Saved(
-            copy.deepcopy(values[f.attribute]) if f.attribute in mutable else values[f.attribute] for f in fields
-        )
-
-    return snapshot
+    values = ", ".join(f"copy(d[{f.attribute!r}])" if f.codec.mutable else f"d[{f.attribute!r}]" for f in fields)
+    lines = ["def snapshot(m):", "    d = m.__dict__", f"    return saved(({values},))"]
+    made: Callable[[Any], Saved] = _compiled("snapshot", lines, {"saved": Saved, "copy": copy.deepcopy})
+    return made
 
 
 def changed(instance: Any, fields: Sequence[FieldPlan], row: Row) -> list[FieldPlan]:
