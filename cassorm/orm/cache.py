@@ -1,8 +1,9 @@
 """Rows by primary key, kept in the process for a while.
 
 Writes through the same database drop what they may have changed, the whole partition, before the writer goes on. A
-read that was under way meanwhile is given to those who waited for it, and not kept. Writes of other processes, and
-`db.cql`, are not seen: `ttl` bounds how old a row may be, and `drop` takes word from whoever knows.
+read that was under way meanwhile is given to those who waited for it, and not kept. Writes of other processes and of
+`db.cql` are not seen, nor is a write that was given up before it was answered, and lands later: `ttl` bounds how old a
+row may be, and `drop` takes word from whoever knows.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 from cassorm.driver.consistency import Consistency
 from cassorm.errors import QueryError
@@ -22,6 +24,8 @@ from cassorm.orm.query import get_text
 from cassorm.orm.sending import joined
 
 M = TypeVar("M", bound=Model)
+
+_PLAIN = (str, int, bytes, UUID)
 
 _Slot = tuple[Hashable, ...]
 _Rows = list[tuple[Any, ...]]
@@ -154,7 +158,8 @@ class RowCache(Generic[M]):
 
 
 def _hashable(part: Any) -> Hashable:
-    return repr(part) if isinstance(part, list | dict | tuple) else part
+    # Other keys than Python's: Decimal("1.0") is not Decimal("1.00"), nor 0.0 -0.0.
+    return part if type(part) in _PLAIN else repr(part)
 
 
 def _seen(task: "asyncio.Task[_Rows]") -> None:

@@ -316,7 +316,9 @@ def pointing(vector: Codec) -> Codec:
     def encode(value: Any) -> Any:
         encoded = vector.encode(value)
         if not any(encoded):
-            raise ValueError('zeros have no direction; None is no vector, SAI(similarity_function="euclidean") takes them')
+            raise ValueError(
+                'zeros have no direction; None is no vector, SAI(similarity_function="euclidean") takes them'
+            )
         return encoded
 
     return replace(vector, encode=encode, plain=False)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from cassorm.orm.cache import RowCache
 from cassorm.orm.database import Database, connect
 from cassorm.orm.fields import CK, PK, Col, Version, col
 from cassorm.orm.model import Model
+from cassorm.orm.user_types import Udt
 
 pytestmark = pytest.mark.cluster
 
@@ -31,11 +33,32 @@ class Setting(Model):
     rev: Version[int] = col(default=0)
 
 
+class Place(Udt, type_name="cache_place"):
+    room: str
+
+
+class Odd(Model):
+    amount: PK[Decimal]
+    place: PK[Place]
+    tags: PK[frozenset[str]]
+    note: Col[str] = col(default="")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def opened(cassandra_hosts: list[str]) -> AsyncIterator[Database]:
+    keyspace = f"cache_{uuid4().hex[:8]}"
+    async with connect(cassandra_hosts) as db:
+        await db.create_keyspace(keyspace)
+        async with connect(cassandra_hosts, keyspace=keyspace) as found:
+            await found.create(Item, Setting, Odd)
+            yield found
+        await db.ddl(f"DROP KEYSPACE {keyspace}")
+
+
 @pytest_asyncio.fixture
-async def db(cassandra_hosts: list[str], cassorm_keyspace: str) -> AsyncIterator[Database]:
-    async with connect(cassandra_hosts, keyspace=cassorm_keyspace) as opened:
-        await opened.create(Item, Setting)
-        yield opened
+async def db(opened: Database) -> Database:
+    await Item.delete().where(Item.shop == "a").using(opened)
+    return opened
 
 
 def cached(db: Database, **options: Any) -> RowCache[Item]:
@@ -125,6 +148,26 @@ async def test_a_read_that_was_under_way_while_a_write_happened_is_not_kept(
     found = await cache.get("a", 1)
     assert found is not None
     assert found.name == "new"
+
+
+async def test_keys_that_python_takes_for_equal_or_cannot_hash_are_told_apart_as_the_server_does(db: Database) -> None:
+    rows = [
+        Odd(amount=amount, place=Place(room=room), tags=frozenset(tags))
+        for amount in (Decimal("1.0"), Decimal("1.00"))
+        for room, tags in (("a", "xyz"), ("b", "x"))
+    ]
+    assert all(each.outcome for each in await db.insert_many(rows))
+    cache = RowCache(db, Odd, ttl=timedelta(minutes=1))
+    for row in [*rows, *rows]:
+        found = await cache.get(row.amount, Place(room=row.place.room), frozenset(sorted(row.tags)))
+        assert found == row
+        assert str(found.amount) == str(row.amount)
+    assert cache.loads == 4
+    await db.save(rows[0].model_copy(update={"note": "new"}))
+    found = await cache.get(Decimal("1.0"), Place(room="a"), frozenset("zyx"))
+    assert found is not None
+    assert found.note == "new"
+    assert (cache.loads, len(cache)) == (5, 4)
 
 
 async def test_rows_go_when_their_time_or_their_room_is_over(db: Database) -> None:
