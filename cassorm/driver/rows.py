@@ -25,10 +25,20 @@ from cassandra.cqltypes import (
     UUIDType,
 )
 from cassandra.policies import ColDesc
-from cassandra.protocol import ProtocolHandler, read_short, read_string
+from cassandra.protocol import (
+    RESULT_KIND_PREPARED,
+    RESULT_KIND_ROWS,
+    RESULT_KIND_SCHEMA_CHANGE,
+    ErrorMessage,
+    ProtocolHandler,
+    read_int,
+    read_short,
+    read_string,
+)
 
 from cassorm.cql.uuids import uuid_of_int
 from cassorm.driver.columns import Convert, by_column, day_of, days, moment_of, moments, uuids
+from cassorm.driver.known import KnownStatements, Outline, outline
 from cassorm.driver.result import Result
 
 try:
@@ -133,6 +143,22 @@ class Unreadable:
         self.error = error
 
 
+class OtherShape(Exception):  # noqa: N818 - never raised to users
+    """The rows are not what the statement was prepared for."""
+
+
+class StatementChanged(ErrorMessage):  # type: ignore[misc]
+    """Stands for the answer to a second preparation, when the statement means something else than it did.
+
+    At an error in this place the driver does not send what it was about to: values that were written as other types.
+    """
+
+    name = "CHANGED"
+
+    def __init__(self) -> None:
+        super().__init__(code=-1, message="the statement takes other parameters than it did", info=None)
+
+
 class _Shape(NamedTuple):
     described: bytes
     columns: tuple[str, ...]
@@ -143,13 +169,16 @@ class _Shape(NamedTuple):
 class Layout(list[Any]):
     """What one prepared statement's rows have looked like, and which columns are left as the bytes that came.
 
+    Rows that are not as `expected` are not read: the statement has to be prepared again.
+
     The driver hands it to the decoder in the place of the metadata it got when preparing, which nothing else needs
     and which may be outdated; as it is an empty list, the driver never asks the server to leave the description out.
     """
 
-    def __init__(self, raw: Sequence[str] = ()) -> None:
+    def __init__(self, raw: Sequence[str] = (), expected: Outline | None = None) -> None:
         super().__init__()
         self.raw = frozenset(raw)
+        self.expected = expected
         self.shapes: dict[tuple[int, int], _Shape] = {}
 
 
@@ -160,7 +189,21 @@ class _RowsMessage(_driver_result):  # type: ignore[misc, valid-type]
     column_names: tuple[str, ...]
     column_types: list[Any]
     parsed_rows: Result | Unreadable
+    known: ClassVar[KnownStatements | None] = None
     type_codes = {**_driver_result.type_codes, **_TYPES}  # noqa: RUF012 - the driver's own hook
+
+    @classmethod
+    def recv_body(cls, frame: Any, *context: Any) -> Any:
+        message = cls(read_int(frame))
+        message.recv(frame, *context)
+        if message.kind == RESULT_KIND_ROWS or cls.known is None:
+            return message
+        if message.kind == RESULT_KIND_SCHEMA_CHANGE:
+            cls.known.changed(message.schema_change_event)
+        # Through this handler come statements alone that a node had forgotten: to prepare first the driver has its own.
+        if message.kind == RESULT_KIND_PREPARED and cls.known.is_other(message.query_id, message.bind_metadata):
+            return StatementChanged()
+        return message
 
     @classmethod
     def read_type(cls, frame: Any, user_types: Any) -> Any:
@@ -198,6 +241,8 @@ class _RowsMessage(_driver_result):  # type: ignore[misc, valid-type]
             described = io.BytesIO(data)
             self.recv_results_metadata(described, user_types)
             end = described.tell()
+            if layout is not None and layout.expected not in (None, outline(self.column_metadata)):
+                raise OtherShape
             shape = _shape(data[start:end], self.column_metadata, layout, protocol_version)
             if layout is not None and key[0] in _PLAIN_FLAGS:
                 layout.shapes[key] = shape
@@ -261,6 +306,14 @@ class RowsHandler(ProtocolHandler):  # type: ignore[misc]
     """The driver's protocol handler, with rows read as described above."""
 
     message_types_by_opcode = {**ProtocolHandler.message_types_by_opcode, 0x08: _RowsMessage}  # noqa: RUF012 - the driver's own hook
+
+
+def rows_handler(known: KnownStatements) -> type[RowsHandler]:
+    """The handler of one session, whose statements `known` watches over."""
+    message = type("_KnownRowsMessage", (_RowsMessage,), {"known": known})
+    return type(
+        "_Handler", (RowsHandler,), {"message_types_by_opcode": {**RowsHandler.message_types_by_opcode, 0x08: message}}
+    )
 
 
 def as_decoded(columns: Sequence[str], answer: Any) -> Any:

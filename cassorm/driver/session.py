@@ -1,7 +1,7 @@
 """The session: prepare, execute, page, batch, from asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -14,7 +14,7 @@ from cassorm.driver.bridge import Abandoned, Bridge, Request
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.observing import Observer, SentStatement, observers
 from cassorm.driver.paging import Pages, Row, rows_of
-from cassorm.driver.prepared import Key, Prepared, PreparedCache, shortened
+from cassorm.driver.prepared import Check, Key, OutdatedError, Prepared, PreparedCache, shortened
 from cassorm.driver.result import Result
 from cassorm.driver.settings import Settings
 from cassorm.driver.tracing import Trace, tracing
@@ -67,10 +67,12 @@ class Session:
         self._serial_consistency = settings.serial_consistency.value
         self._timeout_s = settings.request_timeout.total_seconds()
 
-    async def prepare(self, text: str, *, raw: Sequence[str] = ()) -> Prepared:
+    async def prepare(self, text: str, *, raw: Sequence[str] = (), check: Check | None = None) -> Prepared:
         """The statement, prepared once per session: asking again costs nothing.
 
         `raw` names columns that its rows leave as the bytes that came, for those who decode them later or never.
+        `check` is shown the statement before it is first sent, and again when its table has changed; what it raises is
+        raised to whoever prepares or executes it.
 
         Raises:
             ClusterError: the server refused the statement.
@@ -78,7 +80,10 @@ class Session:
             UnavailableError: no node answered; prepare again.
         """
         self._check_usable()
-        return await self._prepared.get((text, tuple(raw)))
+        prepared = await self._prepared.get((text, tuple(raw)))
+        if check is not None:
+            prepared.agree(check)
+        return prepared
 
     async def execute(
         self,
@@ -126,6 +131,8 @@ class Session:
                     where="execute",
                     remedy="Give CQL text, a Statement, or what `prepare` returned",
                 )
+        if statement.stale:
+            await self._renew([statement])
         make = partial(
             self._wire.bind,
             statement,
@@ -145,6 +152,7 @@ class Session:
             timeout=timeout,
             conditional=statement.conditional,
             counts=statement.counts,
+            prepared=(statement,),
         )
 
     def pages(
@@ -212,6 +220,8 @@ class Session:
         text = f"{kind} batch of {len(items)}, the first: {items[0][0].text}"
         conditional = conditional or any(prepared.conditional for prepared, _ in items)
         counts = kind == "counter"
+        statements = [prepared for prepared, _ in items]
+        await self._renew(statements)
         make = partial(
             self._wire.batch,
             items,
@@ -221,7 +231,14 @@ class Session:
             idempotent=_repeatable(idempotent, text, once=conditional or counts),
         )
         return await self._exchange(
-            make, text, items, timeout=timeout, conditional=conditional, counts=counts, batch=kind
+            make,
+            text,
+            items,
+            timeout=timeout,
+            conditional=conditional,
+            counts=counts,
+            batch=kind,
+            prepared=statements,
         )
 
     async def ddl(self, text: str, *, timeout: timedelta = _DDL_TIMEOUT) -> None:
@@ -303,6 +320,7 @@ class Session:
         conditional: bool = False,
         counts: bool = False,
         batch: BatchKind | None = None,
+        prepared: Sequence[Prepared] = (),
     ) -> Result:
         watching: Sequence[Observer] = observers.get()
         asking: Sequence[Observer] = ()
@@ -311,16 +329,7 @@ class Session:
             asking = [each for each in watching if each.traces(told.text)]
         bridge = self._bridge
         if not bridge.take_turn():
-            waiter = bridge.queue_up()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                bridge.leave_queue(waiter)
-                raise
-            except Abandoned as error:
-                raise UnavailableError(
-                    "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
-                ) from error
+            await self._queue_up(text)
         request = Request(self._loop.create_future())
         try:
             # Made only now: thousands who wait for their turn shall neither take memory nor keep the loop busy.
@@ -342,13 +351,49 @@ class Session:
             return answer
         if answer is None:
             return Result([])
-        raise self._wire.translate(
+        problem = self._wire.translate(
             answer if request.error is None else request.error,
             text,
             timeout_s=timeout_s,
             conditional=conditional,
             counts=counts,
         )
+        if type(problem) is not OutdatedError or not prepared:
+            raise problem
+        for statement in prepared:
+            statement.stale = True
+        await self._renew(prepared)
+        for statement in prepared:
+            # Just prepared: what its rows look like now is what they look like.
+            statement.handle.layout.expected = None
+        return await self._exchange(
+            make,
+            text,
+            params,
+            page_state=page_state,
+            timeout=timeout,
+            conditional=conditional,
+            counts=counts,
+            batch=batch,
+        )
+
+    async def _queue_up(self, text: str) -> None:
+        waiter = self._bridge.queue_up()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._bridge.leave_queue(waiter)
+            raise
+        except Abandoned as error:
+            raise UnavailableError(
+                "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
+            ) from error
+
+    async def _renew(self, statements: Iterable[Prepared]) -> None:
+        """Prepare again those that are stale, for whoever holds them."""
+        for statement in statements:
+            if statement.stale:
+                statement.become(await self._prepared.get((statement.text, statement.raw)))
 
     async def _prepare(self, key: Key) -> Prepared:
         return await self._in_thread(self._wire.prepare, *key)

@@ -1,6 +1,7 @@
 """From Python values to the bytes of a column, and what to say when one does not fit."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from struct import Struct
@@ -14,13 +15,16 @@ from cassandra.cqltypes import (
     DoubleType,
     Int32Type,
     LongType,
+    UserType,
     UTF8Type,
     UUIDType,
     VarcharType,
+    VectorType,
 )
 
 Encoder = Callable[[Any], bytes]
 
+_BARE = re.compile("[a-z][a-z0-9_]*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _pack_long = Struct(">q").pack
@@ -59,8 +63,26 @@ def is_counter(cql_type: Any) -> bool:
 
 
 def cql_name(cql_type: Any) -> str:
-    """The type as CQL writes it."""
-    return str(cql_type.cql_parameterized_type())
+    """The type as CQL writes it; the driver does not know which collections and user types are frozen."""
+    if issubclass(cql_type, VectorType):
+        return f"vector<{cql_name(cql_type.subtype)}, {cql_type.vector_size}>"
+    if issubclass(cql_type, UserType):
+        name = str(cql_type.typename)
+        return name if _BARE.fullmatch(name) else f'"{name}"'
+    if cql_type.subtypes:
+        return f"{cql_type.typename}<{', '.join(map(cql_name, cql_type.subtypes))}>"
+    return "text" if cql_type.typename == "varchar" else str(cql_type.typename)
+
+
+def user_types(cql_types: Iterable[Any]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The fields of the user types in these types, by the name of the type."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for cql_type in cql_types:
+        if issubclass(cql_type, UserType):
+            fields = zip(cql_type.fieldnames, map(cql_name, cql_type.subtypes), strict=True)
+            found[str(cql_type.typename)] = tuple(fields)
+        found |= user_types([*cql_type.subtypes, *filter(None, [getattr(cql_type, "subtype", None)])])
+    return found
 
 
 def _blob(value: bytes) -> bytes:

@@ -18,10 +18,11 @@ from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStateme
 from cassorm.cql.statements import is_conditional, is_read
 from cassorm.driver.bridge import Bridge, Request
 from cassorm.driver.failures import Sent, translate
+from cassorm.driver.known import KnownStatements, Outline, outline
 from cassorm.driver.policies import IDEMPOTENT, NEVER
 from cassorm.driver.prepared import Prepared
-from cassorm.driver.rows import Layout, RowsHandler
-from cassorm.driver.values import cql_name, encoder, is_counter
+from cassorm.driver.rows import Layout, rows_handler
+from cassorm.driver.values import cql_name, encoder, is_counter, user_types
 from cassorm.errors import CassormError, ClusterError, QueryError
 
 PROFILE = "cassorm"
@@ -40,12 +41,18 @@ class _Statement(PreparedStatement):  # type: ignore[misc]
     """
 
     layout: Layout
+    bound: Outline
+    tables: frozenset[tuple[str, str]]
 
     @classmethod
-    def of(cls, prepared: Any, raw: Sequence[str]) -> "_Statement":
+    def of(cls, prepared: Any, raw: Sequence[str], *, conditional: bool) -> "_Statement":
         made = cls.__new__(cls)
         made.__dict__.update({name: value for name, value in prepared.__dict__.items() if name != "result_metadata"})
-        made.layout = Layout(raw)
+        bound, returned = prepared.column_metadata or (), prepared.result_metadata or ()
+        made.bound = outline(bound)
+        made.tables = frozenset((column[0], column[1]) for column in (*bound, *returned))
+        # A conditional statement answers in several shapes.
+        made.layout = Layout(raw, outline(returned) if returned and not conditional else None)
         return made
 
     @property
@@ -69,7 +76,9 @@ class Wire:
         self._cluster = cluster
         self._session = session
         self._protocol_version: int = cluster.protocol_version
-        session.client_protocol_handler = RowsHandler
+        self._known = KnownStatements()
+        self._known.listen_to(cluster.control_connection)
+        session.client_protocol_handler = rows_handler(self._known)
 
     # -- never block ---------------------------------------------------------------------------------------------
 
@@ -165,11 +174,12 @@ class Wire:
         """
         sent = Sent(text, self._session.default_timeout)
         conditional, reads = is_conditional(text), is_read(text)
+        since = self._known.changes
         try:
             found = self._session.prepare(text)
         except Exception as error:
             raise translate(error, sent) from error
-        returned = [column[2] for column in found.result_metadata or ()]
+        returned = {column[2]: column[3] for column in found.result_metadata or ()}
         unknown = [name for name in raw if conditional or name not in returned]
         if unknown:
             raise QueryError(
@@ -177,13 +187,13 @@ class Wire:
                 where=sent.where,
                 remedy="Name columns that a SELECT returns",
             )
-        statement = _Statement.of(found, raw)
+        statement = _Statement.of(found, raw, conditional=conditional)
         self._cluster.add_prepared(statement.query_id, statement)
         bound = found.column_metadata or ()
         if bound:
             # The first look at a keyspace's replicas builds a map that takes long in a large cluster: not on the loop.
             self._cluster.metadata.get_replicas(bound[0].keyspace_name, b"")
-        return Prepared(
+        prepared = Prepared(
             text,
             conditional=conditional,
             reads=reads,
@@ -194,7 +204,11 @@ class Wire:
             unset=UNSET_VALUE,
             raw=tuple(raw),
             handle=statement,
+            returns=tuple((column[2], cql_name(column[3])) for column in found.result_metadata or ()),
+            user_types=user_types([*(column.type for column in bound), *returned.values()]),
         )
+        self._known.add(prepared, since)
+        return prepared
 
     def agree(self, timeout_s: float) -> bool:
         """Whether all nodes that are up have come to the same schema within `timeout_s`."""
