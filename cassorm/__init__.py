@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cassorm.driver.consistency import Consistency
     from cassorm.driver.session import Session
     from cassorm.driver.settings import Settings
+    from cassorm.driver.tracing import Trace, TraceEvent
     from cassorm.errors import CassormError, Retry
     from cassorm.events.cassandra import CassandraEventStore
     from cassorm.events.event import Event, Recorded, Value, caused_by
@@ -64,6 +65,7 @@ _HOMES = {
     "driver.consistency": "Consistency",
     "driver.session": "Session",
     "driver.settings": "Settings",
+    "driver.tracing": "Trace TraceEvent",
     "errors": "CassormError Retry",
     "events.cassandra": "CassandraEventStore",
     "events.event": "Event Recorded Value caused_by",
@@ -157,6 +159,8 @@ __all__ = [
     "TableNames",
     "TimeUUID",
     "TinyInt",
+    "Trace",
+    "TraceEvent",
     "Udt",
     "Value",
     "VarInt",
