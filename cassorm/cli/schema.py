@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cassorm.cli import changes, copy, describe, migrate, views
+from cassorm.cli import changes, copy, describe, migrate, unique, views
 from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
 from cassorm.cql.dialect import Dialect, for_engine
@@ -45,6 +45,7 @@ app.command()(describe.inspect)
 app.command()(describe.generate)
 app.command("verify-view")(views.verify_view)
 app.command("rebuild-view")(views.rebuild_view)
+app.command("repair-unique")(unique.repair_unique)
 
 
 @app.command()

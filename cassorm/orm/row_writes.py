@@ -171,7 +171,7 @@ def _before(plan: ModelPlan, row: Sequence[Any]) -> dict[str, Any]:
 
 
 def _key(plan: ModelPlan, instance: Model) -> list[Any]:
-    return [each.encode(getattr(instance, each.attribute)) for each in plan.key]
+    return [getattr(instance, each.attribute) for each in plan.key]
 
 
 @contextmanager

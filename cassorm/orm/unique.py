@@ -26,14 +26,12 @@ that its claim is gone: an insert is taken back then, a change is reported.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from cassorm.cql.identifiers import quote_table
-from cassorm.driver.prepared import Prepared
 from cassorm.driver.session import Session
 from cassorm.errors import (
     ClaimPendingError,
@@ -43,60 +41,39 @@ from cassorm.errors import (
     UnavailableError,
     UniqueError,
 )
-from cassorm.orm.context import current_keyspace
 from cassorm.orm.model_plan import ModelPlan, Unique
-from cassorm.orm.sending import joined_for_write
+from cassorm.orm.unique_lookup import PENDING, Lookups, Standing, Values
 from cassorm.orm.writes import Outcome
 
 GRACE = timedelta(minutes=1)
 """How long a write may take from its claim to its end, unless `Database.claim_grace` says otherwise."""
-
-PENDING, HELD = "pending", "held"
 
 _log = logging.getLogger(__name__)
 
 _TURNS = 4
 # One that goes on while the machine sleeps.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-# Between the first of a timeuuid's days and 1970, in its unit of 100 ns.
-_UUID_EPOCH = 0x01B21DD213814000
 
-Values = tuple[Any, ...]
 Wanted = tuple[Unique, Values]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A claim as it stands in a lookup table; `owner` is the key of a row, encoded.
-
-    `shared`: another write of the same row, which may still be under way, claimed it before.
-    """
-
-    unique: Unique
-    values: Values
-    owner: list[Any]
-    claim: UUID
-    state: str
-    age_s: float = 0
-    shared: bool = False
-
-
 class Claims:
-    """The claims of one row; `key` is its primary key, encoded, `options` those of the statement that writes it."""
+    """The claims of one row; `key` is its primary key, `options` those of the statement that writes it."""
 
     def __init__(
-        self, session: Session, plan: ModelPlan, key: Sequence[Any], options: Mapping[str, Any] = MappingProxyType({})
+        self,
+        session: Session,
+        plan: ModelPlan,
+        key: Iterable[Any],
+        options: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        grace: timedelta | None = None,
     ) -> None:
-        self._session = session
+        self.lookups = Lookups(session, plan, options)
         self._plan = plan
-        self._key = list(key)
-        self._keyspace = current_keyspace.get()
-        self._grace_s = getattr(session, "claim_grace", GRACE).total_seconds()
-        self._writing = joined_for_write(plan.where, plan.writing, options, once=True)
-        self._reading: dict[str, Any] = {
-            "consistency": self._writing.get("serial_consistency", session.settings.serial_consistency),
-            "timeout": self._writing.get("timeout"),
-        }
+        self._key: Values = tuple(key)
+        usual: timedelta = getattr(session, "claim_grace", GRACE)
+        self._grace_s = (usual if grace is None else grace).total_seconds()
 
     # -- around the write of the row -----------------------------------------------------------------------------
 
@@ -120,7 +97,7 @@ class Claims:
         except OutcomeUnknownError:
             # Not given up: the row may hold the values, or will. Who wants one of them looks.
             raise
-        except ClusterError:
+        except (ClusterError, QueryError):
             await self._give_up(claims)
             raise
         if not found:
@@ -145,8 +122,8 @@ class Claims:
 
     async def standing(self, held: Iterable[Wanted]) -> list[Standing]:
         """The claims on these values that are this row's, for `release` when it holds them no more."""
-        found = [await self.look(unique, values) for unique, values in held]
-        return [each for each in found if each is not None and await self.is_mine(each)]
+        found = [await self.lookups.look(unique, values) for unique, values in held]
+        return [each for each in found if each is not None and await self.lookups.is_of(each, self._key)]
 
     async def release(self, standing: Iterable[Standing]) -> None:
         """Drop claims on values that the row holds no more; one that is young, or has changed since, stays."""
@@ -154,7 +131,7 @@ class Claims:
             if self.is_young(each):
                 continue  # a write under way may be about to write the value again
             try:
-                await self.drop(each)
+                await self.lookups.drop(each)
             except ClusterError as error:
                 _log.warning("a claim in %s was left behind: %s", each.unique.lookup, error)
 
@@ -167,21 +144,20 @@ class Claims:
             UniqueError: another row holds them.
             ClaimPendingError: another row is being written with them, or was until a crash some moments ago.
         """
-        encoded = await self._encoded(unique, values)
-        mine = Standing(unique, values, self._key, uuid4(), PENDING)
-        owner = tuple(self._key)
+        await self.lookups.check(unique, values)
+        mine = Standing(unique, values, self._key, uuid4())
         found = None
         for _ in range(_TURNS):
-            if await self._applied("take", unique, [*encoded, owner, mine.claim]):
+            if await self.lookups.take(mine):
                 return mine
-            found = await self.look(unique, values)
+            found = await self.lookups.look(unique, values)
             if found is None:
                 continue
-            own = await self.is_mine(found)
+            own = await self.lookups.is_of(found, self._key)
             if not own:
-                await self._check_abandoned(found)
+                await self.check_abandoned(found)
                 _log.info("a claim in %s is taken over: its row does not hold the value", unique.lookup)
-            if await self._applied("retake", unique, [owner, mine.claim, *encoded, found.claim, found.state]):
+            if await self.lookups.retake(found, mine):
                 return replace(mine, shared=own and self.is_young(found))
         raise self._pending(unique, found)
 
@@ -193,61 +169,53 @@ class Claims:
         """
         if claim.shared:
             return
+        unique, values = claim.unique, claim.values
         try:
-            encoded = await self._encoded(claim.unique, claim.values)
-            if await self._applied("settle", claim.unique, [*encoded, claim.claim]):
+            if await self.lookups.mark_held(claim):
                 return
-            found = await self.look(claim.unique, claim.values)
-            if found is not None and await self.is_mine(found):
+            found = await self.lookups.look(unique, values)
+            if found is not None and await self.lookups.is_of(found, self._key):
                 return  # a later write of the same row claimed it again, and settles it
-            if not await self.holds(claim.unique, claim.values, self._key):
+            if not await self.lookups.holds(unique, values, self._key):
                 return  # a later write of the same row has changed the value, and dropped the claim
-            again = await self.claim(claim.unique, claim.values)
+            again = await self.claim(unique, values)
             if not again.shared:
-                await self._applied("settle", again.unique, [*encoded, again.claim])
+                await self.lookups.mark_held(again)
         except ClusterError as error:
             # The row stands, and who looks at it finds the value: the claim is as good pending.
-            _log.warning("a claim in %s was left pending: %s", claim.unique.lookup, error)
+            _log.warning("a claim in %s was left pending: %s", unique.lookup, error)
 
-    async def drop(self, found: Standing) -> bool:
-        """Whether the claim was dropped; one that has changed since it was looked at stays."""
-        encoded = await self._encoded(found.unique, found.values)
-        return await self._applied("drop", found.unique, [*encoded, found.claim, found.state])
-
-    async def look(self, unique: Unique, values: Values) -> Standing | None:
-        """The claim on these values, at serial consistency; None when there is none."""
-        prepared = await self._prepared("look", unique)
-        encoded = await self._encoded(unique, values)
-        row = (await self._session.execute(prepared, encoded, **self._reading)).one()
-        if row is None:
-            return None
-        owner, claim, state, written, now = row
-        parts = [each.encode(each.codec.decoded(part)) for each, part in zip(self._plan.key, owner, strict=True)]
-        return Standing(unique, values, parts, claim, state, ((now.time - _UUID_EPOCH) / 10 - written) / 1_000_000)
-
-    async def holds(self, unique: Unique, values: Values, key: Sequence[Any]) -> bool:
-        """Whether the row of `key` is there and holds these values, at serial consistency."""
-        prepared = await self._prepared("row", unique)
-        row = (await self._session.execute(prepared, key, **self._reading)).one()
-        if row is None:
-            return False
-        stored = tuple(each.codec.decoded(value) for each, value in zip(unique.fields, row, strict=True))
-        if stored == values:
-            return True
-        if None in stored:
-            return False
-        # Equal to the server is not always equal to Python, as NaN shows.
-        keys = await self._prepared("look", unique)
-        return keys.encode(self._plain(unique, stored)) == keys.encode(self._plain(unique, values))
-
-    async def is_mine(self, found: Standing) -> bool:
-        """Whether the claim is that of this row."""
-        row = await self._prepared("row", found.unique)
-        return row.encode(found.owner) == row.encode(self._key)
+    async def confirm(self, claim: Standing) -> None:
+        """Settle the claim if the row holds the value, drop it if it does not."""
+        if claim.shared:
+            return
+        if await self.lookups.holds(claim.unique, claim.values, self._key):
+            await self.settle(claim)
+        else:
+            await self.lookups.drop(claim)
 
     def is_young(self, found: Standing) -> bool:
         """Whether the write that made the claim may still be under way."""
         return found.state == PENDING and found.age_s < self._grace_s
+
+    async def check_abandoned(self, found: Standing) -> None:
+        """Return when the claim may be taken over: its row does not hold the value, and no write that will is under way.
+
+        Raises:
+            UniqueError: the row holds it.
+            ClaimPendingError: the row may be about to.
+        """
+        if await self.lookups.holds(found.unique, found.values, found.owner):
+            owner = self._named(found.owner)
+            raise UniqueError(
+                self._where(found.unique),
+                columns=tuple(each.attribute for each in found.unique.fields),
+                owner=owner,
+                problem=f"the row {_shown(owner)} holds this value",
+                remedy="Give another value, or change that row first",
+            )
+        if self.is_young(found):
+            raise self._pending(found.unique, found)
 
     # -- what it takes -------------------------------------------------------------------------------------------
 
@@ -281,28 +249,10 @@ class Claims:
     async def _give_up(self, claims: Iterable[Standing]) -> None:
         """Drop claims whose row was not written; what the row holds all the same stays claimed."""
         for claim in claims:
-            if claim.shared:
-                continue
             try:
-                if await self.holds(claim.unique, claim.values, self._key):
-                    await self.settle(claim)
-                else:
-                    await self.drop(claim)
+                await self.confirm(claim)
             except (ClusterError, UniqueError) as error:
                 _log.warning("a claim in %s was left behind: %s", claim.unique.lookup, error)
-
-    async def _check_abandoned(self, found: Standing) -> None:
-        if await self.holds(found.unique, found.values, found.owner):
-            owner = self._named(found.owner)
-            raise UniqueError(
-                self._where(found.unique),
-                columns=tuple(each.attribute for each in found.unique.fields),
-                owner=owner,
-                problem=f"the row {_shown(owner)} holds this value",
-                remedy="Give another value, or change that row first",
-            )
-        if self.is_young(found):
-            raise self._pending(found.unique, found)
 
     def _pending(self, unique: Unique, found: Standing | None) -> ClaimPendingError:
         owner = self._named(found.owner) if found else {}
@@ -320,51 +270,6 @@ class Claims:
 
     def _where(self, unique: Unique) -> str:
         return f"{self._plan.where}.{', '.join(each.attribute for each in unique.fields)}"
-
-    def _plain(self, unique: Unique, values: Values) -> list[Any]:
-        return [each.encode(value) for each, value in zip(unique.fields, values, strict=True)]
-
-    async def _encoded(self, unique: Unique, values: Values) -> list[Any]:
-        encoded = self._plain(unique, values)
-        keys = (await self._prepared("look", unique)).encode(encoded)
-        if len(keys) == 1 and not keys[0]:
-            raise QueryError(
-                "an empty value, which no key of a table can be",
-                where=self._where(unique),
-                remedy="Give None for no value: any number of rows may have none",
-            )
-        return encoded
-
-    async def _applied(self, kind: str, unique: Unique, params: list[Any]) -> bool:
-        prepared = await self._prepared(kind, unique)
-        return bool((await self._session.execute(prepared, params, **self._writing)).applied)
-
-    async def _prepared(self, kind: str, unique: Unique) -> Prepared:
-        plan, keyspace = self._plan, self._keyspace
-        text = plan.text(f"{unique.lookup} {kind}", keyspace, lambda: _text(kind, unique, plan, keyspace))
-        return await self._session.prepare(text)
-
-
-def _text(kind: str, unique: Unique, plan: ModelPlan, keyspace: str | None) -> str:
-    lookup = quote_table(unique.lookup, keyspace or plan.table.keyspace)
-    columns = [each.quoted for each in unique.fields]
-    where = " AND ".join(f"{column} = ?" for column in columns)
-    names, markers = ", ".join(columns), ", ".join("?" * len(columns))
-    match kind:
-        case "take":
-            given = f"({names}, owner, claim, state) VALUES ({markers}, ?, ?, '{PENDING}')"
-            return f"INSERT INTO {lookup} {given} IF NOT EXISTS"
-        case "retake":
-            changes = f"owner = ?, claim = ?, state = '{PENDING}'"
-            return f"UPDATE {lookup} SET {changes} WHERE {where} IF claim = ? AND state = ?"  # noqa: S608 - quoted
-        case "settle":
-            return f"UPDATE {lookup} SET state = '{HELD}' WHERE {where} IF claim = ?"  # noqa: S608 - quoted
-        case "drop":
-            return f"DELETE FROM {lookup} WHERE {where} IF claim = ? AND state = ?"  # noqa: S608 - quoted
-        case "look":
-            return f"SELECT owner, claim, state, WRITETIME(claim), now() FROM {lookup} WHERE {where}"  # noqa: S608 - quoted
-    row = " AND ".join(f"{each.quoted} = ?" for each in plan.key)
-    return f"SELECT {names} FROM {plan.target(keyspace)} WHERE {row}"  # noqa: S608 - quoted
 
 
 def _shown(owner: dict[str, Any]) -> str:
