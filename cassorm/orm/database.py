@@ -277,16 +277,22 @@ class Database(Session):
     ) -> None:
         """Read the row again, into the same instance.
 
+        Where writes have conditions it is read at serial consistency, unless another is given: a write that was not
+        answered is decided then.
+
         Raises:
             RowCountError: it is there no more.
         """
         plan = plan_of(type(instance))
+        if consistency is None and plan.lwt_only:
+            consistency = plan.writing.get("serial_consistency", self.settings.serial_consistency)
         key = tuple(each.encode(getattr(instance, each.attribute)) for each in plan.key)
         reading: Get[Any] = Get(plan, key).using(self, consistency=consistency, timeout=timeout)
         found = await reading
         if found is None:
             raise RowCountError(plan.where, found=0)
         instance.__dict__.update(found.__dict__)
+        instance.__pydantic_fields_set__.update(found.model_fields_set)
         remember(instance, stored_row(found))
 
     # -- many rows -----------------------------------------------------------------------------------------------
@@ -321,7 +327,7 @@ class Database(Session):
     async def related(
         self, query: Query[R], field: Expression[K], values: Iterable[K], *, concurrency: int = _CONCURRENCY
     ) -> dict[K, list[R]]:
-        """The rows of `query` for each value of `field`, by value: the children of many parents, say.
+        """The rows of `query` for each value of `field`, by value: the children of many parents, or the parents of many.
 
         Each value is asked for once, at most `concurrency` of them at a time; one without rows has an empty list.
 
@@ -329,6 +335,11 @@ class Database(Session):
             QueryError: the query cannot be answered with `field` given, or a value does not fit; nothing was sent.
         """
         distinct = list(dict.fromkeys(values))
+        plan = query.plan
+        if plan.key == (field.field,) and query == Query.of(plan):
+            model: Any = plan.model
+            rows = await self.get_many(model, [(value,) for value in distinct], concurrency=concurrency)
+            return {value: [] if row is None else [row] for value, row in zip(distinct, rows, strict=True)}
         queries = [query.where(field == value).using(self) for value in distinct]
         if queries:
             queries[0].statement()
