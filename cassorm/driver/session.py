@@ -263,7 +263,7 @@ class Session:
         Raises:
             UnavailableError: at the end of the block: the server has not written its traces in time.
         """
-        return tracing(self, frozenset(tables))
+        return tracing(self.execute, frozenset(tables))
 
     async def close(self, *, grace: timedelta = _CLOSE_GRACE) -> None:
         """Wait up to `grace` for requests under way, fail the rest, and close every connection."""

@@ -1,20 +1,19 @@
 """What the server did for a statement, as it noted it: read from its own tables."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from cassorm.cql.tokens import tokens
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.observing import Observer, observed_by
+from cassorm.driver.result import Result
 from cassorm.errors import UnavailableError
 
-if TYPE_CHECKING:
-    from cassorm.driver.session import Session
+Execute = Callable[..., Awaitable[Result]]
 
 _SESSION = (
     "SELECT coordinator, duration, started_at, request, parameters FROM system_traces.sessions WHERE session_id = ?"
@@ -75,7 +74,7 @@ class _Asking(Observer):
 
 
 @asynccontextmanager
-async def tracing(session: "Session", names: Collection[str]) -> AsyncIterator[list[Trace]]:
+async def tracing(execute: Execute, names: Collection[str]) -> AsyncIterator[list[Trace]]:
     """The traces of what is sent inside the block, there when it ends, in the order of the answers.
 
     With `names`, those of tables, only statements with one of them in their text are traced.
@@ -85,13 +84,13 @@ async def tracing(session: "Session", names: Collection[str]) -> AsyncIterator[l
     with observed_by(asking):
         yield traces
     with observed_by():
-        traces += [await _read(session, text, trace_id) for text, trace_id in asking.found]
+        traces += [await _read(execute, text, trace_id) for text, trace_id in asking.found]
 
 
-async def _read(session: "Session", text: str, trace_id: UUID) -> Trace:
+async def _read(execute: Execute, text: str, trace_id: UUID) -> Trace:
     wait_s, left_s = _FIRST_WAIT_S, _PATIENCE_S
     while True:
-        row = (await session.execute(_SESSION, (trace_id,), consistency=Consistency.ONE)).one()
+        row = (await execute(_SESSION, (trace_id,), consistency=Consistency.ONE)).one()
         if row is not None and row[1] is not None and row[2] is not None:
             break
         if left_s <= 0:
@@ -103,7 +102,7 @@ async def _read(session: "Session", text: str, trace_id: UUID) -> Trace:
         await asyncio.sleep(wait_s)
         left_s, wait_s = left_s - wait_s, wait_s * 2
     coordinator, duration, started_at, request, parameters = row
-    found = await session.execute(_EVENTS, (trace_id,), consistency=Consistency.ONE)
+    found = await execute(_EVENTS, (trace_id,), consistency=Consistency.ONE)
     events = tuple(
         TraceEvent(activity, str(source), timedelta(microseconds=elapsed or 0), thread)
         for activity, source, elapsed, thread in found

@@ -230,7 +230,9 @@ async def read(db: Database, org: UUID, day: date, at: datetime) -> object:
         await Reading.where(token(Reading.org, Reading.day) > 0).partitions(Reading.owner).all()
     )
     texts: list[str] = await query.json().all()
-    total: int = await query.count()
+    async with db.tracing(Reading) as traces:
+        total: int = await query.count()
+    took: list[timedelta] = [trace.duration for trace in traces]
     some: bool = await query.exists()
     text, params = query.statement()
     many: Sequence[Reading | None] = await db.get_many(Reading, [(org, day, at)])
@@ -241,7 +243,7 @@ async def read(db: Database, org: UUID, day: date, at: datetime) -> object:
         name = each.kind
     return (
         *(found, name, rows, one, first, following, short, values, grouped, partitions),
-        *(texts, total, some, text, params, many, children, raw, typed),
+        *(texts, total, took, some, text, params, many, children, raw, typed),
     )
 
 
