@@ -12,7 +12,6 @@ from cassorm.errors import ModelError
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.fields import ck, col, pk
 from cassorm.orm.model_plan import ModelPlan, TableOptions, make_plan, plan_of
-from cassorm.orm.parts import expression_of
 from cassorm.orm.pydantic_internals import ModelMetaclass, fields_are_known
 from cassorm.orm.query import Get, Query
 from cassorm.orm.scan import Scan
@@ -79,11 +78,14 @@ class ModelMeta(ModelMetaclass):
     if not TYPE_CHECKING:
 
         def __getattr__(cls, name: str) -> Any:  # noqa: N805 - of a metaclass
+            plan = cls.__dict__.get("__cassorm_plan__")
+            if plan is not None and name in plan.expressions:
+                return plan.expressions[name]
             if not name.startswith("_") and name in cls.__dict__.get("__pydantic_fields__", ()):
                 if cls.__dict__.get("__cassorm_options__") is None:
                     # An AttributeError: pydantic asks in this way whether a base has the name as well.
                     raise AttributeError(f"{cls.__name__} has no table: use {name} of a model derived from it")
-                return expression_of(plan_of(cls).by_attribute[name])
+                return plan_of(cls).expressions[name]
             return super().__getattr__(name)
 
 
@@ -136,7 +138,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         Raises:
             QueryError: something is no condition on this model, or none that a query can have.
         """
-        return Query.of(plan_of(cls)).where(*conditions)
+        return Query.of(plan_of(cls), conditions)
 
     @classmethod
     def scan(cls, *, parallel: int = 8, page_size: int = 5000, resume: str | None = None) -> Scan[Self]:

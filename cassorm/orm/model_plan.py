@@ -19,6 +19,7 @@ from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
 from cassorm.orm.markers import Kind
+from cassorm.orm.parts import expression_of
 from cassorm.orm.sending import read_options, write_options
 from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_name
 
@@ -67,13 +68,17 @@ class ModelPlan:
     clustering: tuple[FieldPlan, ...] = field(init=False)
     version: FieldPlan | None = field(init=False)
     unique: tuple[Unique, ...] = field(init=False)
+    counts: bool = field(init=False)
     columns_text: str = field(init=False)
     hydrate: Hydrate = field(init=False)
     params: Callable[[Any], list[Any]] = field(init=False)
     snapshot: Callable[[Any], tuple[Any, ...]] = field(init=False)
     reading: dict[str, Any] = field(init=False, default_factory=dict)
     writing: dict[str, Any] = field(init=False, default_factory=dict)
+    expressions: dict[str, Any] = field(init=False)
+    shapes: dict[Any, Any] = field(init=False, default_factory=dict)
     _texts: dict[Any, str] = field(init=False, default_factory=dict)
+    _key_encoders: tuple[Callable[[Any], Any], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.by_attribute = {each.attribute: each for each in self.fields}
@@ -85,6 +90,9 @@ class ModelPlan:
             Unique(tuple(self.by_column[name] for name in group), lookup_name(self.table.name, group))
             for group in self.table.unique
         )
+        self.counts = self.table.has_counters
+        self.expressions = {each.attribute: expression_of(each) for each in self.fields}
+        self._key_encoders = tuple(each.codec.encode for each in self.key)
         self.columns_text = ", ".join(each.quoted for each in self.fields)
         set_row = getattr(self.model, "_row").__set__  # noqa: B009 - the slot of Model, which pydantic does not know
         self.hydrate = make_hydrate(self.model, self.fields, set_row=set_row, skip_without=self.sparse_at())
@@ -111,14 +119,14 @@ class ModelPlan:
         """The table's name as CQL text; in `keyspace`, where the class names none."""
         return quote_table(self.table.name, self.table.keyspace or keyspace)
 
-    def text(self, kind: str, keyspace: str | None, make: Callable[[], str]) -> str:
-        """The text of a statement of this model, made once."""
+    def text(self, kind: str, keyspace: str | None, make: Callable[..., str], *args: Any) -> str:
+        """The text of a statement of this model, made once, of `args`."""
         found = self._texts.get((kind, keyspace))
         if found is None:
             if len(self._texts) > _MOST_TEXTS:
                 # Of tenants who come and go.
                 self._texts.clear()
-            found = self._texts[kind, keyspace] = make()
+            found = self._texts[kind, keyspace] = make(*args)
         return found
 
     def key_of(self, values: Sequence[object], named: Mapping[str, object]) -> list[Any]:
@@ -127,6 +135,14 @@ class ModelPlan:
         Raises:
             QueryError: a part is missing, unknown or does not fit.
         """
+        if not named and len(values) == len(self._key_encoders):
+            try:
+                return [encode(value) for encode, value in zip(self._key_encoders, values, strict=True)]
+            except (TypeError, ValueError, OverflowError):
+                return self._key_by_name(values, named)
+        return self._key_by_name(values, named)
+
+    def _key_by_name(self, values: Sequence[object], named: Mapping[str, object]) -> list[Any]:
         names = [each.attribute for each in self.key]
         shown = ", ".join(names)
         if len(values) > len(names) or (set(named) - set(names)):

@@ -12,7 +12,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.paging import Pages
 from cassorm.driver.session import PAGE_SIZE, Session
 from cassorm.errors import QueryError, RowCountError
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, current_session, session_for
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
 from cassorm.orm.fan_out import MOST_TOGETHER, JoinedPages
 from cassorm.orm.field_plan import FieldPlan
@@ -28,15 +28,24 @@ M = TypeVar("M")
 N = TypeVar("N", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
 class Get(Generic[M]):
     """The row of one primary key; await it for an instance or None."""
 
-    plan: ModelPlan
-    key: tuple[Any, ...]
-    session: Session | None = None
-    consistency: Consistency | None = None
-    timeout: timedelta | None = None
+    __slots__ = ("consistency", "key", "plan", "session", "timeout")
+
+    def __init__(
+        self,
+        plan: ModelPlan,
+        key: tuple[Any, ...],
+        session: Session | None = None,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> None:
+        self.plan = plan
+        self.key = key
+        self.session = session
+        self.consistency = consistency
+        self.timeout = timeout
 
     def using(
         self,
@@ -46,17 +55,17 @@ class Get(Generic[M]):
         timeout: timedelta | None = None,
     ) -> "Get[M]":
         """The same, on this session, with these options."""
-        given = read_options(self.plan.where, consistency=consistency, timeout=timeout)
-        return replace(self, session=session or self.session, **given)
+        given: dict[str, Any] = {"consistency": self.consistency, "timeout": self.timeout}
+        given |= read_options(self.plan.where, consistency=consistency, timeout=timeout)
+        return Get(self.plan, self.key, session or self.session, **given)
 
     def __await__(self) -> Generator[Any, None, M | None]:
         return self._run().__await__()
 
     async def _run(self) -> M | None:
         plan = self.plan
-        session = session_for(self.session, plan.where)
-        text = get_text(plan, current_keyspace.get())
-        prepared = await session.prepare(text)
+        session = self.session or current_session.get() or session_for(None, plan.where)
+        prepared = await session.prepare(get_text(plan, current_keyspace.get()))
         said = plan.reading
         if said:
             said = joined(said, {"consistency": self.consistency, "timeout": self.timeout})
@@ -69,12 +78,12 @@ class Get(Generic[M]):
 
 def get_text(plan: ModelPlan, keyspace: str | None) -> str:
     """The SELECT of one row by its key."""
+    return plan.text("get", keyspace, _get_text, plan, keyspace)
 
-    def make() -> str:
-        key = " AND ".join(f"{each.quoted} = ?" for each in plan.key)
-        return f"SELECT {plan.columns_text} FROM {plan.target(keyspace)} WHERE {key}"  # noqa: S608 - quoted
 
-    return plan.text("get", keyspace, make)
+def _get_text(plan: ModelPlan, keyspace: str | None) -> str:
+    key = " AND ".join(f"{each.quoted} = ?" for each in plan.key)
+    return f"SELECT {plan.columns_text} FROM {plan.target(keyspace)} WHERE {key}"  # noqa: S608 - quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +91,14 @@ class Query(Selection[M]):
     """Rows of a model: every method gives another query; iterating, or a method that is awaited, runs it."""
 
     @staticmethod
-    def of(plan: ModelPlan) -> "Query[Any]":
-        """All columns of the model, with no conditions yet."""
-        return Query(plan, plan.columns_text, plan.hydrate)
+    def of(plan: ModelPlan, conditions: tuple[Condition, ...] = ()) -> "Query[Any]":
+        """All columns of the model, of rows for which these conditions hold.
+
+        Raises:
+            QueryError: something is no condition on this model, or none that a query can have.
+        """
+        check_conditions(plan, conditions)
+        return Query(plan, plan.columns_text, plan.hydrate, conditions)
 
     # -- building ------------------------------------------------------------------------------------------------
 
@@ -242,7 +256,10 @@ class Query(Selection[M]):
 
     async def all(self) -> list[M]:
         """Every row, in memory at once."""
-        return [row async for found in self._batches() for row in found]
+        rows: list[M] = []
+        async for found in self._batches():
+            rows += found
+        return rows
 
     async def first(self) -> M | None:
         """The first row, or None."""
@@ -297,7 +314,7 @@ class Query(Selection[M]):
         """
         _positive(size, "page size", self.plan)
         session = session_for(self.session, self.plan.where)
-        found = self.checked(sai=session.dialect.sai)
+        text, found = self.compiled(sai=session.dialect.sai)
         if self.near is not None or found.apart is not None:
             what = "nearest()" if self.near is not None else "many partitions, which are read one by one"
             raise QueryError(
@@ -306,7 +323,7 @@ class Query(Selection[M]):
                 remedy=f"Iterate over it, or give at most {MOST_TOGETHER} keys at once, and no index beside them",
             )
         params = [*self.values_given(), *self.limits()]
-        prepared = await session.prepare(self.text(self.conditions))
+        prepared = await session.prepare(text)
         bound = (f"{session.keyspace}: {prepared.text}", params)
         state = None if token is None else open_token(session, token, bound)
         if token is None:
@@ -324,7 +341,7 @@ class Query(Selection[M]):
     async def _batches(self, *, adding: bool = False) -> AsyncIterator[list[M]]:
         """The rows, page by page."""
         session = session_for(self.session, self.plan.where)
-        found = self.checked(sai=session.dialect.sai, adding=adding)
+        text, found = self.compiled(sai=session.dialect.sai, adding=adding)
         apart = found.apart
         options = self.plan.reading | self.options
         left = self.most
@@ -341,8 +358,9 @@ class Query(Selection[M]):
             elif left is not None and self.may_skip(found):
                 # Rows are skipped here that the server would count: the limit is kept here as well.
                 query = replace(self, most=None)
+                text = query.text(self.conditions)
                 options["page_size"] = min(options.get("page_size", PAGE_SIZE), max(left, 100))
-            prepared = await session.prepare(query.text(self.conditions))
+            prepared = await session.prepare(text)
             pages = session.pages(prepared, [*query.values_given(), *query.limits()], **options)
         hydrate = self.hydrate
         try:

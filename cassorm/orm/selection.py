@@ -17,6 +17,8 @@ from cassorm.orm.query_rules import Access, check_distinct, check_groups, check_
 
 M = TypeVar("M")
 
+_MOST_SHAPES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Selection(Generic[M]):
@@ -71,6 +73,32 @@ class Selection(Generic[M]):
         if not found.keyed:
             return found
         return replace(found, apart=self._apart(indexed=found.indexed, adding=adding))
+
+    def compiled(self, *, sai: bool, adding: bool = False) -> tuple[str, Access]:
+        """The CQL text, and what `checked` gives: worked out once for all queries that differ in values alone.
+
+        Raises:
+            QueryError: the server would refuse it, or read the whole table; the error says what would allow it.
+        """
+        if self.near is not None or any(condition.operator == "IN" for condition in self.conditions):
+            return self.text(self.conditions), self.checked(sai=sai, adding=adding)
+        shape = (
+            *(condition.text for condition in self.conditions),
+            self.columns,
+            self.orderings,
+            self.groups,
+            self.most is None,
+            self.most_per_partition is None,
+            (self.filtering, self.aggregated, self.distinct, self.as_json, sai, adding),
+            current_keyspace.get(),
+        )
+        known = self.plan.shapes
+        found: tuple[str, Access] | None = known.get(shape)
+        if found is None:
+            if len(known) >= _MOST_SHAPES:
+                known.clear()
+            found = known[shape] = self.text(self.conditions), self.checked(sai=sai, adding=adding)
+        return found
 
     def text(self, conditions: Sequence[Condition]) -> str:
         """The CQL text, with these conditions instead of the query's own."""

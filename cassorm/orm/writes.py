@@ -34,7 +34,7 @@ class Outcome:
         return self.applied
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Compiled:
     """A write as text and parameters; `partition` is the encoded partition key when it is one alone.
 
@@ -331,7 +331,7 @@ def insert_compiled(
             where=plan.where,
             remedy="Give if_not_exists=True, or use db.save()",
         )
-    if plan.table.has_counters:
+    if plan.counts:
         raise QueryError(
             "an insert of counters",
             where=plan.where,
@@ -340,23 +340,19 @@ def insert_compiled(
     if if_not_exists and timestamp is not None:
         raise QueryError("timestamp= with if_not_exists=", where=plan.where, remedy="Remove one of them")
     params = plan.params(instance)
-    if ttl is None and timestamp is None:
-        using: str = ""
-    else:
+    using = ""
+    if ttl is not None or timestamp is not None:
         using, more = using_text(plan, ttl, timestamp)
         params += more
-    text = plan.text(
-        f"insert{if_not_exists}{using}",
-        keyspace := current_keyspace.get(),
-        lambda: _insert_text(plan, keyspace, using, if_not_exists=if_not_exists),
-    )
-    return Compiled(plan, text, params, if_not_exists, None, keyspace, once=if_not_exists)
+    ending = f" IF NOT EXISTS{using}" if if_not_exists else using
+    keyspace = current_keyspace.get()
+    text = plan.text("insert" + ending, keyspace, _insert_text, plan, keyspace, ending)
+    return Compiled(plan, text, params, if_not_exists, None, keyspace, 1, False, if_not_exists)
 
 
-def _insert_text(plan: ModelPlan, keyspace: str | None, using: str, *, if_not_exists: bool) -> str:
-    condition = " IF NOT EXISTS" if if_not_exists else ""
+def _insert_text(plan: ModelPlan, keyspace: str | None, ending: str) -> str:
     markers = ", ".join("?" * len(plan.fields))
-    return f"INSERT INTO {plan.target(keyspace)} ({plan.columns_text}) VALUES ({markers}){condition}{using}"  # noqa: S608 - quoted
+    return f"INSERT INTO {plan.target(keyspace)} ({plan.columns_text}) VALUES ({markers}){ending}"  # noqa: S608 - quoted
 
 
 def partition_of(plan: ModelPlan, instance: Any) -> tuple[Any, ...]:
