@@ -47,14 +47,15 @@ class Prepared:
 
     `columns` and `types` are those of its parameters, `returns` the name and type of each column of its rows, and
     `user_types` the fields of the user types among them. `raw` are the columns that its rows leave as the bytes that
-    came. `stale`: a table may have changed since; the session prepares it again before it sends it.
+    came. `stale`: a table may have changed since; the session prepares it again before it sends it. `checks` have seen
+    its columns.
     """
 
     __slots__ = (
         "__weakref__",
-        "_checks",
         "_encoders",
         "_unset",
+        "checks",
         "columns",
         "conditional",
         "counts",
@@ -97,13 +98,7 @@ class Prepared:
         self.user_types = user_types or {}
         self._encoders = encoders
         self._unset = unset
-        self._checks: set[Check] = set()
-
-    def agree(self, check: "Check") -> None:
-        """Let `check` see the columns, once and whenever the statement had to be prepared again; it raises what it finds."""
-        if check not in self._checks:
-            check(self)
-            self._checks.add(check)
+        self.checks: set[Check] = set()
 
     def become(self, other: "Prepared") -> None:
         """Be what came of preparing the same text again.
@@ -111,7 +106,7 @@ class Prepared:
         Raises:
             CassormError: one of the checks does not agree to it; it stays stale.
         """
-        for check in self._checks:
+        for check in self.checks:
             check(other)
         self.stale = False
         for name in _RENEWED:

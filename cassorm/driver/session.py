@@ -81,8 +81,9 @@ class Session:
         """
         self._check_usable()
         prepared = await self._prepared.get((text, tuple(raw)))
-        if check is not None:
-            prepared.agree(check)
+        if check is not None and check not in prepared.checks:
+            check(prepared)
+            prepared.checks.add(check)
         return prepared
 
     async def execute(

@@ -83,7 +83,9 @@ class Batch:
     async def _send(self) -> Outcome:
         partitions = _check(self._writes, self._kind, self._max_partitions)
         options = _options(self._writes, self._kind, self._options)
-        items = [(await self._session.prepare(write.text), write.params) for write in self._writes]
+        items = [
+            (await self._session.prepare(write.text, check=write.plan.check), write.params) for write in self._writes
+        ]
         if partitions > 1:
             _warn_of_size(items, partitions)
         try:

@@ -111,7 +111,7 @@ class RowCache(Generic[M]):
     async def _load(self, slot: _Slot, text: str, key: list[Any]) -> _Rows:
         self.loads += 1
         try:
-            prepared = await self._db.prepare(text)
+            prepared = await self._db.prepare(text, check=self._plan.check)
             rows = (await self._db.execute(prepared, key, **self._options)).rows
         finally:
             # Dropped meanwhile: a newer read may stand there by now.

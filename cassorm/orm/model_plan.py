@@ -12,12 +12,14 @@ from pydantic.fields import FieldInfo
 from cassorm.cql.dialect import Profile
 from cassorm.cql.identifiers import check_name, quote, quote_table
 from cassorm.cql.types import parse_type
+from cassorm.driver.prepared import Check
 from cassorm.errors import CassormError, ModelError, QueryError
 from cassorm.orm.annotations import CodecReader, annotation_in, optional, said_of
 from cassorm.orm.codec import pointing
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
 from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
+from cassorm.orm.live_columns import check_of
 from cassorm.orm.markers import Kind
 from cassorm.orm.parts import expression_of
 from cassorm.orm.sending import read_options, write_options
@@ -73,6 +75,7 @@ class ModelPlan:
     hydrate: Hydrate = field(init=False)
     params: Callable[[Any], list[Any]] = field(init=False)
     snapshot: Callable[[Any], tuple[Any, ...]] = field(init=False)
+    check: Check = field(init=False)
     reading: dict[str, Any] = field(init=False, default_factory=dict)
     writing: dict[str, Any] = field(init=False, default_factory=dict)
     expressions: dict[str, Any] = field(init=False)
@@ -98,6 +101,7 @@ class ModelPlan:
         self.hydrate = make_hydrate(self.model, self.fields, set_row=set_row, skip_without=self.sparse_at())
         self.params = make_params(self.fields)
         self.snapshot = make_snapshot(self.fields)
+        self.check = check_of(self)
 
     def sparse_at(self) -> int | None:
         """Where a row that stands for a partition's static columns alone has NULL."""

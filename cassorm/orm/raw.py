@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cassorm.driver.paging import Pages
+from cassorm.driver.prepared import Check
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import ModelError, QueryError, RowError
@@ -37,7 +38,7 @@ class Raw(Generic[R]):
 
     async def __aiter__(self) -> AsyncIterator[R]:
         session = self._session
-        prepared = await session.prepare(self._text)
+        prepared = await session.prepare(self._text, check=_check(self._into))
         found: Result | None = None
 
         async def fetch(page_state: bytes | None) -> Result:
@@ -57,6 +58,13 @@ class Raw(Generic[R]):
         if hydrate is None and found is not None:
             # Also of a result without rows it is told what does not fit.
             _hydrate(self._into, found.columns, self._text)
+
+
+def _check(into: type[BaseModel] | None) -> Check | None:
+    try:
+        return None if into is None else plan_of(into).check
+    except ModelError:
+        return None
 
 
 def _hydrate(into: type[BaseModel] | None, columns: tuple[str, ...], text: str) -> Callable[[Rows], Sequence[Any]]:

@@ -53,7 +53,7 @@ async def insert_row(
     if plan.unique:
         found = await _insert_claimed(session, plan, instance, made, options)
     else:
-        prepared = await session.prepare(made.text)
+        prepared = await session.prepare(made.text, check=plan.check)
         try:
             said = joined_for_write(plan.where, plan.writing, options, once=made.once) if plan.writing else options
             result = await session.execute(prepared, made.params, **said)
@@ -192,7 +192,7 @@ def _advanced(plan: ModelPlan, instance: Model) -> Iterator[None]:
 
 
 async def _sent(session: Session, made: Compiled, options: dict[str, Any]) -> Outcome:
-    prepared = await session.prepare(made.text)
+    prepared = await session.prepare(made.text, check=made.plan.check)
     said = joined_for_write(made.plan.where, made.plan.writing, options, once=made.once)
     try:
         result = await session.execute(prepared, made.params, **said)

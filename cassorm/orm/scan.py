@@ -76,7 +76,7 @@ class Scan(Generic[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(_text(plan, self._keyspace))
+        prepared = await session.prepare(_text(plan, self._keyspace), check=plan.check)
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
         pages: asyncio.Queue[tuple[int, list[M] | BaseException | None]] = asyncio.Queue(self._parallel)

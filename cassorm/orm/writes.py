@@ -191,7 +191,7 @@ class _Write(Generic[M]):
         made = self.compiled()
         options = joined_for_write(self.plan.where, self.plan.writing, self.options, once=self.once)
         session = session_for(self.session, self.plan.where)
-        prepared = await session.prepare(made.text)
+        prepared = await session.prepare(made.text, check=self.plan.check)
         try:
             result = await session.execute(prepared, made.params, **options)
         finally:
