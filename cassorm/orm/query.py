@@ -65,7 +65,7 @@ class Get(Generic[M]):
     async def _run(self) -> M | None:
         plan = self.plan
         session = self.session or current_session.get() or session_for(None, plan.where)
-        prepared = await session.prepare(get_text(plan, current_keyspace.get()))
+        prepared = await session.prepare(get_text(plan, current_keyspace.get()), check=plan.check)
         said = plan.reading
         if said:
             said = joined(said, {"consistency": self.consistency, "timeout": self.timeout})
@@ -323,7 +323,7 @@ class Query(Selection[M]):
                 remedy=f"Iterate over it, or give at most {MOST_TOGETHER} keys at once, and no index beside them",
             )
         params = [*self.values_given(), *self.limits()]
-        prepared = await session.prepare(text)
+        prepared = await session.prepare(text, check=self.plan.check)
         bound = (f"{session.keyspace}: {prepared.text}", params)
         state = None if token is None else open_token(session, token, bound)
         if token is None:
@@ -347,7 +347,7 @@ class Query(Selection[M]):
         left = self.most
         pages: Pages | JoinedPages
         if apart is not None:
-            prepared = await session.prepare(self.text(apart.alone()))
+            prepared = await session.prepare(self.text(apart.alone()), check=self.plan.check)
             limits = self.limits()
             pages = JoinedPages(session.pages(prepared, [*key, *limits], **options) for key in apart.params())
         else:
@@ -360,7 +360,7 @@ class Query(Selection[M]):
                 query = replace(self, most=None)
                 text = query.text(self.conditions)
                 options["page_size"] = min(options.get("page_size", PAGE_SIZE), max(left, 100))
-            prepared = await session.prepare(text)
+            prepared = await session.prepare(text, check=self.plan.check)
             pages = session.pages(prepared, [*query.values_given(), *query.limits()], **options)
         hydrate = self.hydrate
         try:
