@@ -1,15 +1,14 @@
 """Whether the live columns that a statement names are those that the model declares."""
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from cassorm.cql.types import CqlType, parse_type
 from cassorm.driver.prepared import Check, Prepared
 from cassorm.errors import QueryError, SchemaDriftError
-
-if TYPE_CHECKING:
-    from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.field_plan import FieldPlan
+from cassorm.schema.table import Table, UserType
 
 # What a marker in `x IN ?`, `x[?]` or `x CONTAINS ?` is called.
 _PART = re.compile(r"(in|key|value)\((.+)\)")
@@ -21,7 +20,27 @@ _ALIKE = (
 )
 
 
-def check_of(plan: "ModelPlan") -> Check:
+class Declared(Protocol):
+    """What of a model's plan is compared."""
+
+    @property
+    def where(self) -> str:
+        """How errors name the model."""
+
+    @property
+    def table(self) -> Table:
+        """Its table."""
+
+    @property
+    def user_types(self) -> tuple[UserType, ...]:
+        """The user types that it uses."""
+
+    @property
+    def by_column(self) -> Mapping[str, FieldPlan]:
+        """Its fields by the names of their columns."""
+
+
+def check_of(plan: Declared) -> Check:
     """What refuses a statement whose columns have other types on the server than in the model.
 
     Raises:
@@ -40,7 +59,7 @@ def check_of(plan: "ModelPlan") -> Check:
     return check
 
 
-def _differences(plan: "ModelPlan", prepared: Prepared) -> Iterator[str]:
+def _differences(plan: Declared, prepared: Prepared) -> Iterator[str]:
     counts = "COUNT(*)" in prepared.text
     seen = [*zip(prepared.columns, prepared.types, strict=True), *prepared.returns]
     for name, live in seen:
