@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from cassorm.driver.prepared import UNSET
 from cassorm.errors import QueryError, RowError
+from cassorm.orm.codec import Codec
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.pydantic_internals import is_validator, slot_setters, transforms
 from cassorm.orm.values import ROUND32
@@ -99,6 +100,33 @@ def _expression(number: int, field: FieldPlan, names: dict[str, Any]) -> str:
         return f"{value} if {value} is not None else slow{number}(None)"
     names[f"decode{number}"] = codec.decode
     return f"decode{number}({value}) if {value} is not None else slow{number}(None)"
+
+
+def make_tuples(decoders: Sequence[Codec | Callable[[Any], Any] | None]) -> Hydrate:
+    """What turns rows into tuples of Python values; None leaves a column as it is."""
+    names: dict[str, Any] = {}
+    parts = []
+    for number, decoder in enumerate(decoders):
+        value = f"v{number}"
+        if isinstance(decoder, Codec):
+            names[f"decode{number}"] = decoder.decoded
+            if decoder.decode is None and decoder.empty is None:
+                names[f"exact{number}"] = decoder.exact
+                parts.append(value if decoder.exact is None else _expected(number))
+                continue
+        elif decoder is not None:
+            names[f"decode{number}"] = decoder
+        parts.append(value if decoder is None else f"decode{number}({value})")
+    taken = ", ".join(f"v{number}" for number in range(len(parts)))
+    if taken == ", ".join(parts):
+        return list
+    lines = ["def hydrate(rows):", f"    return [({', '.join(parts)},) for ({taken},) in rows]"]
+    made: Hydrate = _compiled("hydrate", lines, names)
+    return made
+
+
+def _expected(number: int) -> str:
+    return f"v{number} if type(v{number}) is exact{number} else decode{number}(v{number})"
 
 
 def _explained(

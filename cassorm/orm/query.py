@@ -1,7 +1,7 @@
 """Queries as values: built and checked first, run when they are iterated over or awaited."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.nearest import near_value
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
 from cassorm.orm.query_rules import check_conditions
-from cassorm.orm.selection import Selection
+from cassorm.orm.selection import Selection, values_of
 from cassorm.orm.sending import joined, read_options
 
 M = TypeVar("M")
@@ -187,29 +187,10 @@ class Query(Selection[M]):
         Raises:
             QueryError: something is neither.
         """
-        decoders: list[Callable[[Any], Any] | None] = []
-        texts = []
-        for column in columns:
-            if isinstance(column, Aggregate):
-                texts.append(column.text)
-                decoders.append(column.decode)
-            elif isinstance(column, Expression) and column.field in self.plan.fields:
-                texts.append(column.field.quoted)
-                decoders.append(column.field.codec.decoded)
-            else:
-                raise QueryError(f"{column!r} is no column", where=self.plan.where, remedy="Give fields of the model")
-        if not texts:
-            raise QueryError("values() of nothing", where=self.plan.where, remedy="Name at least one field")
-
-        def hydrate(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-            return [
-                tuple(value if to is None else to(value) for to, value in zip(decoders, row, strict=True))
-                for row in rows
-            ]
-
+        texts, hydrate = values_of(self.plan, columns)
         made = self._selecting([])
         aggregated = any(isinstance(column, Aggregate) for column in columns)
-        return replace(made, columns=", ".join(texts), hydrate=hydrate, aggregated=aggregated)
+        return replace(made, columns=texts, hydrate=hydrate, aggregated=aggregated, as_values=True)
 
     def partitions(self, *static: Expression[Any]) -> "Query[tuple[Any, ...]]":
         """The keys of partitions, each once, as tuples; with the values of these static columns behind them.

@@ -8,12 +8,16 @@ from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from cassorm.driver.consistency import Consistency
+from cassorm.driver.paging import Row
 from cassorm.driver.prepared import Prepared
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
 from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.expressions import Expression
+from cassorm.orm.hydration import Hydrate
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.ring import FIRST_TOKEN, LAST_TOKEN, token_text
+from cassorm.orm.selection import values_of
 from cassorm.orm.sending import read_options
 
 M = TypeVar("M")
@@ -46,6 +50,8 @@ class Scan(Generic[M]):
         self._session: Session | None = None
         self._options: dict[str, Any] = dict(plan.reading)
         self._report: Callable[[ScanProgress], None] | None = None
+        self._columns = plan.columns_text
+        self._hydrate: Hydrate = plan.hydrate
         self._rows = 0
         self._ranges = parallel * _RANGES_EACH
         self._done: set[int] = set()
@@ -68,6 +74,16 @@ class Scan(Generic[M]):
         self._report = progress or self._report
         return self
 
+    def values(self, *columns: Expression[Any]) -> "Scan[tuple[Any, ...]]":
+        """The same rows as tuples of these columns: no other column is read, and no instance made.
+
+        Raises:
+            QueryError: something is no column of the model.
+        """
+        self._columns, self._hydrate = values_of(self._plan, columns)
+        made: Scan[Any] = self
+        return made
+
     def checkpoint(self) -> str:
         """What `Model.scan(resume=...)` goes on from: ranges whose rows have all been given are not read again."""
         table = self._plan.target(self._keyspace)
@@ -76,10 +92,10 @@ class Scan(Generic[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(_text(plan, self._keyspace), check=plan.check)
+        prepared = await session.prepare(self._text(), check=plan.check)
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
-        pages: asyncio.Queue[tuple[int, list[M] | BaseException | None]] = asyncio.Queue(self._parallel)
+        pages: asyncio.Queue[tuple[int, list[Row] | BaseException | None]] = asyncio.Queue(self._parallel)
         workers = [asyncio.ensure_future(self._work(session, prepared, todo, pages)) for _ in range(self._parallel)]
         left = self._ranges - len(self._done)
         try:
@@ -93,8 +109,10 @@ class Scan(Generic[M]):
                     if self._report is not None:
                         self._report(ScanProgress(len(self._done), self._ranges, self._rows))
                     continue
-                for row in found:
-                    self._rows += 1
+                # Only now: what waits takes the room of rows, not of instances.
+                made = self._hydrate(found)
+                self._rows += len(made)
+                for row in made:
                     yield row
         finally:
             for worker in workers:
@@ -106,25 +124,20 @@ class Scan(Generic[M]):
             try:
                 rows = session.pages(prepared, self._bounds(number), page_size=self._page_size, **self._options)
                 async for page in rows:
-                    await pages.put((number, self._plan.hydrate(page)))
+                    await pages.put((number, page))
             except Exception as error:  # given to whoever iterates
                 await pages.put((number, error))
                 return
             await pages.put((number, None))
 
+    def _text(self) -> str:
+        token, table = token_text(self._plan.partition), self._plan.target(self._keyspace)
+        return f"SELECT {self._columns} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
+
     def _bounds(self, number: int) -> tuple[int, int]:
         width = 2**64 // self._ranges
         low = FIRST_TOKEN + number * width
         return low, LAST_TOKEN if number == self._ranges - 1 else low + width - 1
-
-
-def _text(plan: ModelPlan, keyspace: str | None) -> str:
-    def make() -> str:
-        token = token_text(plan.partition)
-        table = plan.target(keyspace)
-        return f"SELECT {plan.columns_text} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
-
-    return plan.text("scan", keyspace, make)
 
 
 def _read(checkpoint: str, plan: ModelPlan, table: str) -> tuple[int, set[int]]:

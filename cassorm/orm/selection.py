@@ -1,16 +1,17 @@
 """What a query selects, as a value: its CQL text, and whether a server answers it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
+from cassorm.orm.codec import Codec
 from cassorm.orm.context import current_keyspace
-from cassorm.orm.expressions import Condition, Ordering
+from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
 from cassorm.orm.fan_out import MOST_TOGETHER, Partitions, partitions_of
 from cassorm.orm.field_plan import FieldPlan
-from cassorm.orm.hydration import Hydrate
+from cassorm.orm.hydration import Hydrate, make_tuples
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.nearest import check_near
 from cassorm.orm.query_rules import Access, check_distinct, check_groups, check_order, check_read
@@ -18,6 +19,28 @@ from cassorm.orm.query_rules import Access, check_distinct, check_groups, check_
 M = TypeVar("M")
 
 _MOST_SHAPES = 1000
+
+
+def values_of(plan: ModelPlan, columns: Sequence[Expression[Any] | Aggregate]) -> tuple[str, Hydrate]:
+    """These columns, and functions over them, as CQL text; and what makes tuples of their rows.
+
+    Raises:
+        QueryError: something is neither, or there is nothing.
+    """
+    decoders: list[Codec | Callable[[Any], Any] | None] = []
+    texts = []
+    for column in columns:
+        if isinstance(column, Aggregate):
+            texts.append(column.text)
+            decoders.append(column.decode)
+        elif isinstance(column, Expression) and column.field in plan.fields:
+            texts.append(column.field.quoted)
+            decoders.append(column.field.codec)
+        else:
+            raise QueryError(f"{column!r} is no column", where=plan.where, remedy="Give fields of the model")
+    if not texts:
+        raise QueryError("values() of nothing", where=plan.where, remedy="Name at least one field")
+    return ", ".join(texts), make_tuples(decoders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -361,6 +361,8 @@ async def test_a_scan_reads_every_row_once_and_goes_on_from_a_checkpoint(db: Dat
     assert len(found) == len(wanted)
     assert set(found) == wanted
     assert (reports[-1].done, reports[-1].rows) == (reports[-1].ranges, 180)
+    tuples = [row async for row in Scanned.scan(parallel=4, page_size=7).values(Scanned.n, Scanned.id).using(db)]
+    assert (len(tuples), {(i, n) for n, i in tuples}) == (180, wanted)
 
     partial = Scanned.scan(parallel=2, page_size=7).using(db)
     seen = set()
