@@ -28,6 +28,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -51,8 +52,8 @@ GRACE = timedelta(minutes=1)
 _log = logging.getLogger(__name__)
 
 _TURNS = 4
-# One that goes on while the machine sleeps.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+# Where there is one, a clock that goes on while the machine sleeps.
+_now_s = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 
 Wanted = tuple[Unique, Values]
 
@@ -221,7 +222,7 @@ class Claims:
 
     async def _all(self, wanted: Sequence[Wanted]) -> list[Standing]:
         for _ in range(_TURNS):
-            began = time.clock_gettime(_CLOCK)
+            began = _now_s()
             claims: list[Standing] = []
             try:
                 for unique, values in wanted:
@@ -237,7 +238,7 @@ class Claims:
                 await self._give_up(claims)
                 raise
             # One who was stopped meanwhile shall not write under claims that others may take for abandoned by now.
-            if time.clock_gettime(_CLOCK) - began < self._grace_s / 2:
+            if _now_s() - began < self._grace_s / 2:
                 return claims
             await self._give_up(claims)
         raise UnavailableError(

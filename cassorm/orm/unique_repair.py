@@ -16,6 +16,7 @@ from uuid import UUID
 from cassorm.cql.identifiers import quote_table
 from cassorm.driver.session import Session
 from cassorm.errors import ClaimPendingError, OutcomeUnknownError, SchemaError, UniqueError
+from cassorm.orm.context import current_keyspace
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.model_plan import ModelPlan, Unique, plan_of
 from cassorm.orm.unique import Claims
@@ -85,7 +86,7 @@ async def repair_unique(
         )
     repair = _Repair(session, plan, grace=grace, dry_run=dry_run, found=found)
     works: list[tuple[TokenRange, Callable[[TokenRange], Awaitable[None]]]] = []
-    base = replace(plan.table, keyspace=plan.table.keyspace or session.keyspace)
+    base = replace(plan.table, keyspace=current_keyspace.get() or plan.table.keyspace or session.keyspace)
     for unique in plan.unique:
         lookup = lookup_table(base, [one.column for one in unique.fields])
         for table, work in ((lookup, repair.claims), (base, repair.rows)):
@@ -113,6 +114,7 @@ class _Repair:
         self.seen = ClaimCheck()
         self._session = session
         self._plan = plan
+        self._keyspace = current_keyspace.get()
         self._grace = grace
         self._dry_run = dry_run
         self._found = found
@@ -122,7 +124,7 @@ class _Repair:
     async def claims(self, unique: Unique, part: TokenRange) -> None:
         """Look at the rows of claims."""
         plan = self._plan
-        table = quote_table(unique.lookup, plan.table.keyspace)
+        table = quote_table(unique.lookup, self._keyspace or plan.table.keyspace)
         columns = [one.column for one in unique.fields]
         names = ", ".join([*(one.quoted for one in unique.fields), "state", "owner"])
         async for rows in self._pages(f"SELECT {names} FROM {table} WHERE {within(columns)}", part):  # noqa: S608 - quoted
@@ -134,8 +136,9 @@ class _Repair:
         plan = self._plan
         names = ", ".join(one.quoted for one in (*plan.key, *unique.fields))
         where = within(plan.table.partition_key)
-        async for rows in self._pages(f"SELECT {names} FROM {plan.target(None)} WHERE {where}", part):  # noqa: S608 - quoted
-            self.seen.rows += len(rows)
+        async for rows in self._pages(f"SELECT {names} FROM {plan.target(self._keyspace)} WHERE {where}", part):  # noqa: S608 - quoted
+            if unique is plan.unique[0]:  # each constraint goes through the rows anew
+                self.seen.rows += len(rows)
             await asyncio.gather(*(self._row(unique, row) for row in rows))
 
     async def _pages(self, text: str, part: TokenRange) -> AsyncIterator[list[Any]]:

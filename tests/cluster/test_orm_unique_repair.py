@@ -4,7 +4,8 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ import pytest_asyncio
 from cassorm.errors import SchemaError, UniqueError
 from cassorm.orm.database import Database, connect
 from cassorm.orm.fields import CK, PK, Col, col
+from cassorm.orm.markers import Frozen
 from cassorm.orm.model import Model
 from cassorm.orm.unique_repair import ClaimCheck, ClaimFinding, repair_unique
+from cassorm.orm.user_types import Udt
 from tests.cluster.commands import cassorm
 
 pytestmark = pytest.mark.cluster
@@ -29,7 +32,23 @@ class Person(Model, table="people"):
     email: Col[str | None] = col(default=None, unique=True)
 
 
+class Street(Udt):
+    name: str
+
+
+class Odd(Model, unique=[("day", "ratio")]):
+    """Keys and values that Python and the server may tell apart differently."""
+
+    day: PK[date]
+    at: CK[datetime]
+    street: CK[Street]
+    ratio: Col[float | None] = col(default=None)
+    price: Col[Decimal | None] = col(default=None, unique=True)
+    tags: Col[Frozen[set[str]] | None] = col(default=None, unique=True)
+
+
 DAY = date(2000, 1, 2)
+AT = datetime(2000, 1, 2, 3, 4, 5, 6000, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -147,6 +166,39 @@ async def test_a_repair_beside_writers_takes_nothing_from_them(db: Database) -> 
     assert not [each for each in found if each.kind == "duplicate" and "-" in each.values["email"]]
     owners = {email: (owner[1], state) for email, owner, state in await claims(db) if "-" in email}
     assert owners == {person.email: (person.n, "held") for person in people}
+
+
+async def test_every_tenant_has_its_own_claims_and_values_are_told_apart_as_the_server_does(opened: Database) -> None:
+    def odd(n: int, **values: Any) -> Odd:
+        return Odd(day=DAY, at=AT, street=Street(name=str(n)), **values)
+
+    tenant = f"{KEYSPACE}_2"
+    await opened.create_keyspace(tenant)
+    try:
+        with opened.in_keyspace(tenant):
+            await opened.create(Person, Odd)
+            await opened.save(Person(born=DAY, n=0, email="0@x"))
+            first = odd(1, ratio=float("nan"), price=Decimal("1.00"), tags={"a", "b", "c"})
+            await opened.save(first)
+            for taken in ({"ratio": float("nan")}, {"price": Decimal("1.00")}, {"tags": {"c", "b", "a"}}):
+                with pytest.raises(
+                    UniqueError, match=r"day=2000-01-02, at=2000-01-02 03:04:05.006000\+00:00, street=name"
+                ):
+                    await opened.save(odd(2, **taken))
+            await opened.save(odd(2, price=Decimal("1.0")))
+            await opened.cql(f"UPDATE {tenant}.odd_by_price_unique SET state = 'pending' WHERE price = 1.00")
+            found: list[ClaimFinding] = []
+            done = await repair_unique(opened, Odd, grace=AGED, found=found.append)
+            assert (done.rows, done.claims) == (2, 4)
+            assert [(each.kind, each.owner) for each in found] == [
+                ("unsettled", {"day": DAY, "at": AT, "street": Street(name="1")})
+            ]
+            first.price = None
+            await opened.save(first)
+            await opened.delete(first)
+            assert await opened.cql(f"SELECT * FROM {tenant}.odd_by_tags_unique") == []
+    finally:
+        await opened.ddl(f"DROP KEYSPACE {tenant}")
 
 
 async def test_the_command_repairs_a_table_by_its_name(db: Database, cassandra_hosts: list[str]) -> None:

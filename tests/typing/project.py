@@ -150,6 +150,14 @@ class Doc(Model, lwt_only=True):
     rev: Version[int] = col(default=0)
 
 
+class Account(Model, unique=["login", ("tenant", "name")]):
+    id: PK[UUID]
+    tenant: Col[str]
+    login: Col[str]
+    name: Col[str | None] = col(default=None)
+    email: Col[str | None] = col(default=None, unique=True)
+
+
 class Hits(Model):
     page: PK[str]
     seen: Counter
@@ -164,7 +172,7 @@ def recent(org: UUID, day: date, *more: Condition) -> Query[Reading]:
 
 
 async def write(db: Database, org: UUID, day: date, at: datetime) -> object:
-    created: list[str] = await db.create(Reading, Doc, Hits, Kinds, Plain)
+    created: list[str] = await db.create(Reading, Doc, Account, Hits, Kinds, Plain)
     reading = Reading(org=org, day=day, ts=at, kind="a", place=Place(room="r"))
     reading.level = 3
     reading.tags.add("x")
