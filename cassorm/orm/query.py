@@ -1,7 +1,8 @@
 """Queries as values: built and checked first, run when they are iterated over or awaited."""
 
 import json
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -226,14 +227,16 @@ class Query(Selection[M]):
                 where=self.plan.where,
                 remedy="Say what to select once; json() comes last",
             )
-        return replace(self, columns=", ".join(each.quoted for each in fields), aggregated=False)
+        return replace(self, columns=", ".join(each.quoted for each in fields), aggregated=False, as_values=False)
 
     # -- running -------------------------------------------------------------------------------------------------
 
     async def __aiter__(self) -> AsyncIterator[M]:
-        async for found in self._batches():
-            for row in found:
-                yield row
+        # Closed here and now when the iteration is left, not when the garbage is collected.
+        async with aclosing(self._batches()) as batches:
+            async for found in batches:
+                for row in found:
+                    yield row
 
     async def all(self) -> list[M]:
         """Every row, in memory at once."""
@@ -319,7 +322,7 @@ class Query(Selection[M]):
         query = self if self.most is not None and self.most <= most else replace(self, most=most)
         return await query.all()
 
-    async def _batches(self, *, adding: bool = False) -> AsyncIterator[list[M]]:
+    async def _batches(self, *, adding: bool = False) -> AsyncGenerator[list[M], None]:
         """The rows, page by page."""
         session = session_for(self.session, self.plan.where)
         text, found = self.compiled(sai=session.dialect.sai, adding=adding)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cassorm.errors import QueryError
 from cassorm.orm.expressions import RANGES, Condition, Ordering
-from cassorm.orm.fan_out import Partitions
+from cassorm.orm.fan_out import MOST_KEYS, Partitions
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.index_rules import indexed, joined, remedy_by_index
 from cassorm.orm.model_plan import ModelPlan
@@ -125,6 +125,12 @@ def check_once(conditions: Sequence[Condition]) -> None:
         operator = condition.operator
         if condition.on == "entry":
             continue
+        if condition.operator == "IN" and condition.field.kind != "partition" and len(condition.params[0]) > MOST_KEYS:
+            raise QueryError(
+                f"in_() of {len(condition.params[0]):,} values",
+                where=condition.field.where,
+                remedy=f"Give at most {MOST_KEYS:,} at a time",
+            )
         slot = (condition.field.attribute, condition.on)
         before = seen.get(slot, "")
         end = "=" if operator in EQUAL else operator[0]

@@ -60,6 +60,7 @@ class Selection(Generic[M]):
     aggregated: bool = False
     distinct: bool = False
     as_json: bool = False
+    as_values: bool = False
     session: Session | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -168,6 +169,6 @@ class Selection(Generic[M]):
 
     def may_skip(self, found: Access) -> bool:
         """Whether `hydrate` may leave out rows that the server counts."""
-        if self.plan.sparse_at() is None or self.hydrate is not self.plan.hydrate:
+        if self.as_values or self.plan.sparse_at() is None:
             return False
         return not found.keyed or partitions_of(self.plan, self.conditions) is not None

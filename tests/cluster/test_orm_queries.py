@@ -193,6 +193,9 @@ async def test_a_partition_with_static_columns_alone_has_no_rows() -> None:
     # Nor does it take the place of a row under a limit.
     everywhere = Item.where(Item.shop.in_(["empty", SHOP]), Item.shelf == 0)
     assert len(await everywhere.limit(3).all()) == 3
+    assert len(await everywhere.json().limit(1).all()) == 1
+    assert len(await everywhere.into(Owned).limit(1).all()) == 1
+    assert len(await everywhere.values(Item.owner).limit(9).all()) == 4
     assert (await everywhere.first()) is not None
     assert await everywhere.exists()
 

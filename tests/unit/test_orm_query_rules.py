@@ -176,6 +176,7 @@ def test_what_is_selected_stands_before_the_table() -> None:
         (lambda: R.where().nearest(R.far, [1.0, 0.0]), "no vector with an index", r"SAI\(\)"),
         (lambda: R.where().nearest(R.near, [1.0]), "does not fit", "vector"),
         # many keys
+        (lambda: R.where(*ONE, R.ts.in_(range(10_001))), "of 10,001 values", "10,000 at a time"),
         (lambda: R.where(R.org.in_(range(200)), R.day.in_(map(str, range(51)))), "over 10,200 partitions", "at a time"),
         (lambda: R.where(R.org.in_(range(17)), R.day == "a").values(count_rows()), "aggregate over 17", "group_by"),
     ],
