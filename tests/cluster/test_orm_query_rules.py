@@ -235,3 +235,79 @@ async def test_what_can_be_built_the_server_takes_and_what_is_refused_it_refuses
                 wrong.append(f"built, and refused: {query.statement()}: {error.problem}")
     assert not wrong, "\n".join([f"{len(wrong)} {seen}", *wrong[:40]])
     assert min(seen["built"], seen["refused by both"]) > 100, seen
+
+
+def written(dice: random.Random) -> Any:
+    keys = [
+        [W.a == 10, W.b == 1],
+        [W.a == 10, W.b.in_([1, 2])],
+        [W.a.in_([10, 11]), W.b.in_([1, 2])],
+        [W.a == 10],
+        [W.a == 10, W.b > 1],
+    ]
+    rows = [
+        [],
+        [W.c == 1],
+        [W.c > 1],
+        [W.c == 1, W.d == 1],
+        [W.c == 1, W.d > 1, W.d < 5],
+        [W.c == 1, W.d == 1, W.e == 1],
+        [W.c.in_([1, 2]), W.d == 1, W.e.in_([1, 2])],
+        [W.c == 1, W.e == 1],
+        [W.c > 1, W.d == 1],
+        [W.e == 1],
+    ]
+    changes = [
+        W.s.set(1),
+        W.r.set(1),
+        W.r.set(None),
+        W.plain["k"].set(1),
+        W.plain["k"].set(None),
+        W.plain.drop("j"),
+        W.entries.put({"j": 2}),
+        W.items.append(1),
+        W.items.prepend(2),
+        W.items.set([1]),
+        W.whole.set([1]),
+        W.near.set([1.0, 2.0]),
+    ]
+    guards = [
+        W.s == 1,
+        W.r == None,
+        W.r.in_([1, 2]),
+        W.plain["k"] != 1,
+        W.entries["k"] == None,
+        W.items > [1],
+        W.c == 1,
+    ]  # noqa: E711
+    if dice.random() < 0.6:
+        made = Wide.update(*dice.sample(changes, dice.choice([1, 1, 2, 3])))
+        made = made.ttl(60) if dice.random() < 0.2 else made
+    else:
+        made = Wide.delete(*dice.sample([W.s, W.r, W.plain], dice.choice([0, 0, 1, 2])))
+    made = made.where(*dice.choice([*keys, *keys[:1] * 4]), *dice.choice(rows))
+    if dice.random() < 0.3:
+        made = made.only_if(*dice.sample(guards, dice.choice([1, 1, 2])))
+    if dice.random() < 0.1:
+        made = made.if_exists()
+    return made.timestamp(1_000_000) if dice.random() < 0.1 else made
+
+
+async def test_what_can_be_built_of_writes_the_server_takes(db: Database) -> None:
+    dice = random.Random(11)
+    seen: Count[str] = Count()
+    wrong: list[str] = []
+    for _ in range(1500):
+        try:
+            write = written(dice).using(db)
+            write.compiled()
+        except QueryError:
+            seen["refused"] += 1
+            continue
+        seen["built"] += 1
+        try:
+            await write
+        except ClusterError as error:
+            wrong.append(f"{write.compiled().text} {write.compiled().params}: {error.problem}")
+    assert not wrong, "\n".join([f"{len(wrong)} {seen}", *wrong[:40]])
+    assert min(seen.values()) > 200, seen
