@@ -86,15 +86,16 @@ async def save_row(
     differing = changed(instance, plan.fields, row)
     if not differing:
         return False
-    before = _before(plan, row)
     moved = [each for each in plan.unique if any(field in differing for field in each.fields)]
+    before = _before(plan, row) if moved else {}
+    wanted = _wanted(moved, instance.__dict__)
     made = _saving(plan, instance, differing, ttl, _guards(moved, before))
     with _advanced(plan, instance):
         sent = plan.snapshot(instance)
         if moved:
             claims = Claims(session, plan, _key(plan, instance), options)
             held = await claims.standing(_wanted(moved, before))
-            found = await claims.around(_wanted(moved, instance.__dict__), lambda: _sent(session, made, options))
+            found = await claims.around(wanted, lambda: _sent(session, made, options))
         else:
             found = await _sent(session, made, options)
         if not found:
