@@ -253,7 +253,7 @@ def said_of(info: FieldInfo, where: str) -> tuple[Marker | None, Options]:
     for options in said:
         for name in Options.__dataclass_fields__:
             value = getattr(options, name)
-            if value not in (None, False):
+            if value is not None and value is not False:
                 merged[name] = value
     return (markers[0] if markers else None), Options(**merged)
 

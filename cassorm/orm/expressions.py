@@ -152,9 +152,9 @@ class Expression(Comparable[T]):
         Raises:
             QueryError: a value does not fit the column.
         """
-        if isinstance(values, str | bytes):
-            raise QueryError(f"in_({values!r})", where=self.field.where, remedy="Give a list of values")
         field = self.field
+        if isinstance(values, str | bytes | Expression) or not isinstance(values, Iterable):
+            raise QueryError(f"in_({values!r})", where=field.where, remedy="Give a list of values")
         encoded = [field.encode(value) for value in values]
         if len(encoded) == 1:
             # Servers do with one value what they refuse with several.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from cassorm.errors import ModelError
 from cassorm.schema.table import Order, Target
 
 T = TypeVar("T")
@@ -89,5 +90,15 @@ class CqlName:
 
 
 def index_on(index: "bool | IndexOn | None") -> IndexOn | None:
-    """The index that `index=` asks for; True leaves its kind to the engine."""
-    return IndexOn() if index is True else index or None
+    """The index that `index=` asks for; True leaves its kind to the engine.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if index is True:
+        return IndexOn()
+    if index is None or index is False:
+        return None
+    if not isinstance(index, IndexOn):
+        raise ModelError(f"index={index!r}", remedy="Give True, SAI(...), Secondary(...) or IndexOn(...)")
+    return index

@@ -27,6 +27,7 @@ from cassorm.schema.table import Column, Index, Table, UserType, View, lookup_na
 
 _PLAN = "__cassorm_plan__"
 _MOST_TEXTS = 10_000
+_MOST_SECONDS = 20 * 365 * 86_400
 _INT_TYPES = ("bigint", "int", "smallint", "tinyint", "varint")
 
 
@@ -278,6 +279,10 @@ def _check_fields(owner: str, fields: Iterable[FieldPlan], options: TableOptions
 
 
 def _table(model: type[BaseModel], fields: tuple[FieldPlan, ...], said: TableOptions) -> Table:
+    if not isinstance(said.options, Mapping):
+        raise QueryError(f"options={said.options!r}", where=model.__name__, remedy="Give a dict of table options")
+    if not isinstance(said.views, Sequence) or not all(isinstance(view, View) for view in said.views):
+        raise QueryError(f"views={said.views!r}", where=model.__name__, remedy="Give a list of View(...)")
     options = dict(said.options)
     if said.ttl is not None:
         options["default_time_to_live"] = seconds(said.ttl, where=f"ttl of {model.__name__}")
@@ -318,6 +323,6 @@ def seconds(ttl: timedelta | int, *, where: str) -> int:
         QueryError: it is no whole number of seconds, or too long for the server.
     """
     whole = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-    if isinstance(whole, bool) or whole != int(whole) or not 0 <= whole <= 20 * 365 * 86_400:
+    if isinstance(whole, bool) or not isinstance(whole, int | float) or not 0 <= whole <= _MOST_SECONDS or whole % 1:
         raise QueryError(f"a time to live of {ttl!r}", where=where, remedy="Give whole seconds, at most 20 years")
     return int(whole)

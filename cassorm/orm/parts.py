@@ -34,11 +34,16 @@ class SetExpression(_Collection[T, E]):
 
     def add(self, *items: E) -> Assignment:
         """The set holds `items` as well."""
-        return _changed(self.field, "+", builtin_set(items))
+        return _changed(self.field, "+", _distinct(self.field, items))
 
     def remove(self, *items: E) -> Assignment:
         """None of `items` is left in the set."""
-        return _changed(self.field, "-", builtin_set(items))
+        return _changed(self.field, "-", _distinct(self.field, items))
+
+
+def _distinct(field: FieldPlan, items: tuple[Any, ...]) -> builtin_set[Any]:
+    made: builtin_set[Any] = field.encode(items, builtin_set)
+    return made
 
 
 class ListExpression(_Collection[T, E]):

@@ -145,6 +145,7 @@ class Query(Selection[M]):
         Raises:
             QueryError: the column is no vector with a storage-attached index, or `to` is none of its size.
         """
+        _check_column(self.plan, column)
         return replace(self, near=(column.field, near_value(self.plan, column.field, to)))
 
     def allow_filtering(self) -> "Query[M]":
@@ -169,6 +170,8 @@ class Query(Selection[M]):
         Raises:
             QueryError: it has a field that this model has not.
         """
+        if not isinstance(model, type) or not issubclass(model, BaseModel):
+            raise QueryError(f"into({model!r})", where=self.plan.where, remedy="Give a pydantic model")
         unknown = [name for name in model.model_fields if name not in self.plan.by_attribute]
         if unknown or not model.model_fields:
             raise QueryError(
@@ -218,6 +221,8 @@ class Query(Selection[M]):
         Raises:
             QueryError: when it runs: they are not.
         """
+        for column in columns:
+            _check_column(self.plan, column)
         return replace(self, groups=tuple(column.field for column in columns))
 
     def _selecting(self, fields: Sequence[FieldPlan]) -> "Query[Any]":
@@ -370,6 +375,11 @@ def _json_of_rows(plan: ModelPlan) -> Hydrate:
     name = plan.clustering[0].column
     key = name if name == name.lower() else f'"{name}"'
     return lambda rows: [row[0] for row in rows if json.loads(row[0])[key] is not None]
+
+
+def _check_column(plan: ModelPlan, column: object) -> None:
+    if not isinstance(column, Expression) or column.field not in plan.fields:
+        raise QueryError(f"{column!r} is no column", where=plan.where, remedy=f"Give a field, as in {plan.where}.name")
 
 
 def _positive(number: int, what: str, plan: ModelPlan) -> int:

@@ -40,7 +40,7 @@ class Scan(Generic[M]):
     """Every row of a table: iterate over it; each row comes once, and at least once when a scan is resumed."""
 
     def __init__(self, plan: ModelPlan, *, parallel: int, page_size: int, resume: str | None) -> None:
-        if not 0 < parallel <= _MOST_PARALLEL:
+        if not isinstance(parallel, int) or not 0 < parallel <= _MOST_PARALLEL:
             raise QueryError(
                 f"a scan of {parallel} ranges at once", where=plan.where, remedy=f"Give 1 to {_MOST_PARALLEL}"
             )
@@ -148,7 +148,7 @@ def _read(checkpoint: str, plan: ModelPlan, table: str) -> tuple[int, set[int]]:
             raise ValueError
     except (ValueError, KeyError, TypeError) as error:
         raise QueryError(
-            f"{checkpoint[:80]!r} is no checkpoint of this table",
+            f"{str(checkpoint)[:80]!r} is no checkpoint of this table",
             where=plan.where,
             remedy="Give what Scan.checkpoint() gave, or leave it out to begin anew",
         ) from error

@@ -9,6 +9,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
+from cassorm.orm.codec import of_int
 from cassorm.orm.codec import timestamp as moments
 from cassorm.orm.context import current_keyspace, session_for
 from cassorm.orm.expressions import Assignment, Condition, Expression
@@ -18,6 +19,8 @@ from cassorm.orm.sending import joined_for_write, write_options
 from cassorm.orm.write_rules import check_assignments, check_guards, check_rows, partitions_named
 
 M = TypeVar("M")
+
+_BIGINT = of_int("bigint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,22 @@ def using_text(plan: ModelPlan, ttl: timedelta | int | None, timestamp: datetime
         params.append(seconds(ttl, where=f"ttl of {plan.where}"))
     if timestamp is not None:
         parts.append("TIMESTAMP ?")
-        if isinstance(timestamp, datetime):
-            timestamp = moments(truncate=True).encode(timestamp) * 1000 + timestamp.microsecond % 1000
-        params.append(timestamp)
+        params.append(_microseconds(timestamp, where=f"timestamp of {plan.where}"))
     if parts and plan.table.has_counters:
         raise QueryError("TTL or timestamp of a counter", where=plan.where, remedy="Counters have neither: remove it")
     return (f" USING {' AND '.join(parts)}" if parts else ""), params
+
+
+def _microseconds(timestamp: datetime | int, *, where: str) -> int:
+    try:
+        if isinstance(timestamp, datetime):
+            return int(moments(truncate=True).encode(timestamp)) * 1000 + timestamp.microsecond % 1000
+        made: int = _BIGINT.encode(timestamp)
+    except (TypeError, ValueError) as error:
+        raise QueryError(
+            f"{timestamp!r}: {error}", where=where, remedy="Give an aware datetime, or whole microseconds since 1970"
+        ) from error
+    return made
 
 
 @dataclass(frozen=True, slots=True)

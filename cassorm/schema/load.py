@@ -47,6 +47,8 @@ def _read(source: Source, name: str | None) -> Iterator[Declared]:
     if isinstance(source, Mapping):
         yield from table_file.declarations(Document(source), None, name)
         return
+    if not isinstance(source, str | Path):
+        raise SchemaFileError(f"{source!r} is no schema", remedy="Give a dict, or the path of a file or folder")
     path = Path(source)
     if not path.is_dir():
         yield from _read_file(path, name)
