@@ -280,6 +280,7 @@ def written(dice: random.Random) -> Any:
         W.items > [1],
         W.c == 1,
     ]  # noqa: E711
+    made: Any
     if dice.random() < 0.6:
         made = Wide.update(*dice.sample(changes, dice.choice([1, 1, 2, 3])))
         made = made.ttl(60) if dice.random() < 0.2 else made
