@@ -19,7 +19,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.driver.tracing import Trace
-from cassorm.errors import QueryError, RowCountError
+from cassorm.errors import ModelError, QueryError, RowCountError
 from cassorm.orm.batch import Batch
 from cassorm.orm.context import current_keyspace, enter, leave
 from cassorm.orm.expressions import Expression
@@ -36,6 +36,7 @@ from cassorm.orm.writes import Outcome
 from cassorm.schema.apply import apply, ensure_keyspace
 from cassorm.schema.keyspace import Replication, Schema
 from cassorm.schema.load import Source, load
+from cassorm.schema.table import UserType
 
 M = TypeVar("M", bound=Model)
 R = TypeVar("R")
@@ -435,10 +436,18 @@ def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Sch
     """The tables and user types of these models as one value.
 
     Raises:
-        ModelError: a class among them has no table.
+        ModelError: a class among them has no table, or two of them mean different user types by one name.
     """
     plans = [plan_of(model) for model in models]
-    types = {(kind.keyspace, kind.name): kind for plan in plans for kind in plan.user_types}
+    types: dict[tuple[str | None, str], UserType] = {}
+    for plan in plans:
+        for kind in plan.user_types:
+            if types.setdefault((kind.keyspace, kind.name), kind) != kind:
+                raise ModelError(
+                    f"has a user type {kind.name} with other fields than another model's",
+                    where=plan.where,
+                    remedy="Use one class for both, or name one of them by type_name=",
+                )
     schema = Schema(tuple(plan.table for plan in plans), tuple(types.values()))
     return schema if keyspace is None else schema.in_keyspace(keyspace)
 
