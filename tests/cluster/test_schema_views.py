@@ -33,6 +33,14 @@ def sstables(folder: Path, table: str) -> set[Path]:
     return {file for place in folder.glob(f"data/data/shop/{table}-*") for file in place.iterdir() if file.is_file()}
 
 
+async def flush(db: Session, folder: Path, what: str, table: str) -> None:
+    """Have the server write what it holds in memory: it does so after a time that tables name."""
+    await db.ddl(f"ALTER {what} shop.{table} WITH memtable_flush_period_in_ms = 100")
+    while not any(file.name.endswith("-TOC.txt") for file in sstables(folder, table)):  # noqa: ASYNC110 - the server writes files
+        await asyncio.sleep(0.05)
+    await db.ddl(f"ALTER {what} shop.{table} WITH memtable_flush_period_in_ms = 0")
+
+
 async def restart_without(node: DevNode, *lost: tuple[str, set[Path]]) -> None:
     """Stop the node, take from tables what was written since, and start it again."""
     await node.stop()
@@ -60,11 +68,10 @@ async def torn() -> AsyncIterator[DevNode]:
                 await db.ddl(VIEW.format("shop", table))
                 insert = await db.prepare(f"INSERT INTO shop.{table} (id, n, city, total) VALUES (?, 1, 'here', 1.5)")
                 await asyncio.gather(*(db.execute(insert, (number,)) for number in range(100)))
-        await node.stop()
-        folder = node.log_path.parent
-        lost = [(table, sstables(folder, table)) for table in ("a_by_city", "b")]
-        await node.start()
-        async with connect(node.hosts) as db:
+            folder = node.log_path.parent
+            await flush(db, folder, "MATERIALIZED VIEW", "a_by_city")
+            await flush(db, folder, "TABLE", "b")
+            lost = [(table, sstables(folder, table)) for table in ("a_by_city", "b")]
             for table in "ab":
                 await db.execute(f"INSERT INTO shop.{table} (id, n, city, total) VALUES (1000, 1, 'here', 1.0)")
                 await db.execute(f"UPDATE shop.{table} SET total = 2.5 WHERE id = 1 AND n = 1")
@@ -129,7 +136,8 @@ async def test_a_view_is_as_its_base_also_while_both_are_written(
     await writing
     assert found == []
     assert (seen.base_rows, seen.differences) == (302, 0)
-    assert seen.view_rows >= 300
+    # A row that moves while the view is read is met once, twice or not at all, and looked up before it is told.
+    assert 250 < seen.view_rows < 350
 
 
 async def test_a_view_that_filters_or_is_none_is_refused(cassorm_session: Session, cassorm_keyspace: str) -> None:
