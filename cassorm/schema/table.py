@@ -10,6 +10,7 @@ from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.cql.types import CqlType, near_types, parse_type
 from cassorm.errors import CassormError, QueryError, SchemaError
 from cassorm.schema.foreign import COMPUTED, is_computed
+from cassorm.schema.indexing import kind_for
 from cassorm.schema.options import normalized
 
 Order = Literal["asc", "desc"]
@@ -262,7 +263,7 @@ def _check_key_column(column: Column | None, name: str, table: Table) -> None:
         raise _refused(problem, f"{meant}For a user type write frozen<{column.type}>", "columns", name)
     if column.cql_type.is_multicell:
         raise _refused(f"key column {name} is not frozen", f"Write frozen<{column.type}>", "columns", name)
-    if column.cql_type.name in ("counter", "duration"):
+    if not {"counter", "duration"}.isdisjoint(column.cql_type.names()):
         raise _refused(f"key column {name} is a {column.type}", "Use another type, such as bigint", "columns", name)
 
 
@@ -301,15 +302,21 @@ def _checked_index(table: Table, index: Index) -> Index:
         raise _refused(f"index on {index.column}, which is no column", "Index a declared column", *part)
     if table.partition_key == (column.name,):
         raise _refused(f"index on {column.name}, which is the partition key", "Remove it: it finds nothing new", *part)
-    if column.type == "counter":
-        raise _refused(f"index on the counter {column.name}", "Counters cannot be indexed: remove it", *part)
+    if table.has_counters:
+        what = f"the counter {column.name}" if column.type == "counter" else f"{column.name} beside counters"
+        raise _refused(f"index on {what}", "Tables of counters have no indexes: remove it", *part)
     if index.kind not in (None, "sai", "secondary") and "." not in str(index.kind):
         raise _refused(
             f"index on {column.name} of kind {index.kind!r}", "Use sai, secondary or the full name of a class", *part
         )
     options = {str(key): str(value) for key, value in index.options.items()}
     name = check_name(index.name or _index_name(table.name, index), what="index name", limit=MAX_NAME)
-    return replace(index, name=name, target=_target(column, index.target, part), options=options)
+    target = _target(column, index.target, part)
+    try:
+        kind = kind_for(column.cql_type, index.kind, target, options)
+    except QueryError as error:
+        raise _refused(f"index on {column.name} {error.problem}", error.remedy or "", *part) from error
+    return replace(index, name=name, kind=kind, target=target, options=options)
 
 
 def _index_name(table: str, index: Index) -> str:

@@ -156,7 +156,7 @@ def keyspace_texts(**names: str) -> list[str]:
 
 def type_texts(**names: str) -> list[str]:
     kind = UserType(names.get("type", "z_type"), (Column(names.get("field", "z_field"), "int"),), "z_keyspace")
-    return [create_type(kind), add_field(kind, Column(names.get("added", "z_added"), "set<int>"))]
+    return [create_type(kind, CASSANDRA), add_field(kind, Column(names.get("added", "z_added"), "set<int>"), CASSANDRA)]
 
 
 def statement_texts(**names: str) -> list[str]:
