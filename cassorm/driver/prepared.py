@@ -19,6 +19,9 @@ class _Unset(Enum):
 UNSET: Final = _Unset.UNSET
 """As a parameter: leave the column as it is. None writes NULL, which is a deletion."""
 
+WHOLE: Final = ("*",)
+"""As `raw` of `Session.prepare`: rows come as `Undecoded`, whole pages as the bytes that came."""
+
 Key = tuple[str, tuple[str, ...]]
 Fields = tuple[tuple[str, str], ...]
 """Names and types."""

@@ -8,7 +8,7 @@ as bytes, and read anew only when it has changed.
 import io
 import logging
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from struct import Struct
 from typing import Any, ClassVar, NamedTuple, Self
@@ -24,7 +24,6 @@ from cassandra.cqltypes import (
     UserType,
     UUIDType,
 )
-from cassandra.policies import ColDesc
 from cassandra.protocol import (
     RESULT_KIND_PREPARED,
     RESULT_KIND_ROWS,
@@ -37,17 +36,11 @@ from cassandra.protocol import (
 )
 
 from cassorm.cql.uuids import uuid_of_int
-from cassorm.driver.columns import Convert, by_column, day_of, days, moment_of, moments, uuids
+from cassorm.driver.columns import Convert, day_of, days, moment_of, moments, uuids
 from cassorm.driver.known import KnownStatements, Outline, outline
+from cassorm.driver.parsing import Parser, count_of, parser
+from cassorm.driver.prepared import WHOLE
 from cassorm.driver.result import Result
-
-try:
-    from cassandra.bytesio import BytesIOReader
-    from cassandra.deserializers import make_deserializers
-    from cassandra.obj_parser import ListParser
-    from cassandra.parsing import ParseDesc
-except ImportError:  # a driver without its compiled modules
-    BytesIOReader = None
 
 _TIMESTAMP, _UUID, _TIMEUUID, _DATE, _USER_TYPE = 0x000B, 0x000C, 0x000F, 0x0011, b"\x00\x30"
 _MORE_PAGES = 0x0002
@@ -96,8 +89,6 @@ _BY_COLUMN: dict[Any, tuple[Any, Convert]] = {
     _PlainTimeUUID: (BytesType, uuids),
     _PlainDate: (Int32Type, days),
 }
-# From so many rows on it pays.
-_MANY = 4
 
 
 class _Named(tuple[Any, ...]):
@@ -143,6 +134,23 @@ class Unreadable:
         self.error = error
 
 
+class Undecoded:
+    """The rows of a page as the bytes that came: they take a quarter of the room, and grow no garbage to be collected."""
+
+    __slots__ = ("_data", "_parser")
+
+    def __init__(self, data: bytes, parser: Parser) -> None:
+        self._data = data
+        self._parser = parser
+
+    def __len__(self) -> int:
+        return count_of(self._data)
+
+    def parts(self) -> Iterator[list[Row]]:
+        """The rows, decoded a few at a time."""
+        return self._parser.parts(self._data)
+
+
 class OtherShape(Exception):  # noqa: N818 - never raised to users
     """The rows are not what the statement was prepared for."""
 
@@ -163,7 +171,7 @@ class _Shape(NamedTuple):
     described: bytes
     columns: tuple[str, ...]
     types: list[Any]
-    parse: Callable[[bytes], list[Row]]
+    parser: Parser
 
 
 class Layout(list[Any]):
@@ -178,6 +186,7 @@ class Layout(list[Any]):
     def __init__(self, raw: Sequence[str] = (), expected: Outline | None = None) -> None:
         super().__init__()
         self.raw = frozenset(raw)
+        self.whole = tuple(raw) == WHOLE
         self.expected = expected
         self.shapes: dict[tuple[int, int], _Shape] = {}
 
@@ -249,57 +258,16 @@ class _RowsMessage(_driver_result):  # type: ignore[misc, valid-type]
             start = end
         self.column_names = shape.columns
         self.column_types = shape.types
-        self.parsed_rows = Result(shape.parse(data[start:]), shape.columns, self.paging_state)
+        rows: Any = data[start:]
+        rows = Undecoded(rows, shape.parser) if layout is not None and layout.whole else shape.parser.whole(rows)
+        self.parsed_rows = Result(rows, shape.columns, self.paging_state)
 
 
 def _shape(described: bytes, metadata: Sequence[Any], layout: Layout | None, protocol_version: int) -> _Shape:
-    columns = tuple(column[2] for column in metadata)
     raw = layout.raw if layout is not None else frozenset()
     types = [BytesType if column[2] in raw else column[3] for column in metadata]
-    if BytesIOReader is None:
-        return _Shape(described, columns, types, lambda data: _parse(data, types, protocol_version))
-    return _Shape(described, columns, types, _compiled(columns, types, metadata, protocol_version))
-
-
-def _compiled(
-    columns: Sequence[str], types: Sequence[Any], metadata: Sequence[Any], protocol_version: int
-) -> Callable[[bytes], list[Row]]:
-    """What parses rows of these columns with the driver's compiled parser."""
-    parse_rows: Callable[[Any, Any], list[Row]] = ListParser().parse_rows
-    described = [ColDesc(column[0], column[1], column[2]) for column in metadata]
-
-    def reads(types: Sequence[Any]) -> Any:
-        return ParseDesc(columns, types, None, described, make_deserializers(types), protocol_version)
-
-    whole = reads(types)
-    converts = [(index, _BY_COLUMN[kind][1]) for index, kind in enumerate(types) if kind in _BY_COLUMN]
-    if not converts:
-        return lambda data: parse_rows(BytesIOReader(data), whole)
-    plain = reads([_BY_COLUMN[kind][0] if kind in _BY_COLUMN else kind for kind in types])
-
-    def parse(data: bytes) -> list[Row]:
-        if _read_int_at(data)[0] < _MANY:
-            return parse_rows(BytesIOReader(data), whole)
-        return by_column(parse_rows(BytesIOReader(data), plain), converts)
-
-    return parse
-
-
-def _parse(data: bytes, types: Sequence[Any], protocol_version: int) -> list[Row]:
-    rows: list[Row] = []
-    at = 4
-    for _ in range(_read_int_at(data)[0]):
-        row = []
-        for cql_type in types:
-            (size,) = _read_int_at(data, at)
-            at += 4
-            value = None
-            if size >= 0:
-                value = data[at : at + size]
-                at += size
-            row.append(cql_type.from_binary(value, protocol_version))
-        rows.append(tuple(row))
-    return rows
+    columns = tuple(column[2] for column in metadata)
+    return _Shape(described, columns, types, parser(metadata, types, _BY_COLUMN, protocol_version))
 
 
 class RowsHandler(ProtocolHandler):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """The session: prepare, execute, page, batch, from asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -177,6 +177,17 @@ class Session:
             )
 
         return Pages(fetch)
+
+    def decoded(self, statement: Prepared, page: Any) -> Iterator[list[Row]]:
+        """The rows of a page of a statement that was prepared with `raw=WHOLE`, a few at a time.
+
+        Raises:
+            ClusterError: while iterating: a value cannot be decoded.
+        """
+        try:
+            yield from page.parts()
+        except Exception as error:
+            raise self._wire.unreadable(error, statement.text) from error
 
     def stream(
         self,

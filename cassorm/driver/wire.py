@@ -20,8 +20,8 @@ from cassorm.driver.bridge import Bridge, Request
 from cassorm.driver.failures import Sent, translate
 from cassorm.driver.known import KnownStatements, Outline, outline
 from cassorm.driver.policies import IDEMPOTENT, NEVER
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.rows import Layout, rows_handler
+from cassorm.driver.prepared import WHOLE, Prepared
+from cassorm.driver.rows import Layout, Unreadable, rows_handler
 from cassorm.driver.values import cql_name, encoder, is_counter, user_types
 from cassorm.errors import CassormError, ClusterError, QueryError
 
@@ -180,7 +180,7 @@ class Wire:
         except Exception as error:
             raise translate(error, sent) from error
         returned = {column[2]: column[3] for column in found.result_metadata or ()}
-        unknown = [name for name in raw if conditional or name not in returned]
+        unknown = [name for name in raw if conditional or not returned or (name not in returned and name not in WHOLE)]
         if unknown:
             raise QueryError(
                 f"cannot leave {', '.join(unknown)} raw: the statement returns {', '.join(returned) or 'no rows'}",
@@ -239,6 +239,11 @@ class Wire:
     def translate(error: Any, text: str, *, timeout_s: float, conditional: bool, counts: bool) -> CassormError:
         """Our error for what happened to a statement."""
         return translate(error, Sent(text, timeout_s, conditional, counts))
+
+    @staticmethod
+    def unreadable(error: Exception, text: str) -> CassormError:
+        """Our error for rows that cannot be decoded."""
+        return translate(Unreadable(error), Sent(text, 0))
 
     @staticmethod
     def unsent(error: Exception, text: str) -> CassormError:

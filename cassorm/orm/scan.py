@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.paging import Row
-from cassorm.driver.prepared import Prepared
+from cassorm.driver.prepared import WHOLE, Prepared
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
 from cassorm.orm.context import current_keyspace, session_for
@@ -92,10 +91,10 @@ class Scan(Generic[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(self._text(), check=plan.check)
+        prepared = await session.prepare(self._text(), raw=WHOLE, check=plan.check)
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
-        pages: asyncio.Queue[tuple[int, list[Row] | BaseException | None]] = asyncio.Queue(self._parallel)
+        pages: asyncio.Queue[tuple[int, object]] = asyncio.Queue(self._parallel)
         workers = [asyncio.ensure_future(self._work(session, prepared, todo, pages)) for _ in range(self._parallel)]
         left = self._ranges - len(self._done)
         try:
@@ -109,11 +108,12 @@ class Scan(Generic[M]):
                     if self._report is not None:
                         self._report(ScanProgress(len(self._done), self._ranges, self._rows))
                     continue
-                # Only now: what waits takes the room of rows, not of instances.
-                made = self._hydrate(found)
-                self._rows += len(made)
-                for row in made:
-                    yield row
+                # Only now, and a few at a time: what waits are bytes, and what was made is gone before more is.
+                for rows in session.decoded(prepared, found):
+                    made = self._hydrate(rows)
+                    self._rows += len(made)
+                    for row in made:
+                        yield row
         finally:
             for worker in workers:
                 worker.cancel()

@@ -1,7 +1,7 @@
 """What a session promises, on a real node."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid1, uuid4
@@ -12,7 +12,9 @@ import pytest_asyncio
 from cassorm.cql.statements import Statement
 from cassorm.driver.connect import connect
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import UNSET, Prepared
+from cassorm.driver.parsing import Parser, Row
+from cassorm.driver.prepared import UNSET, WHOLE, Prepared
+from cassorm.driver.rows import Undecoded
 from cassorm.driver.session import Session
 from cassorm.errors import ClusterError, QueryError
 
@@ -169,6 +171,25 @@ async def test_raw_columns_come_as_bytes_and_others_decoded(cassorm_session: Ses
         await db.prepare(query, raw=("nope",))
     with pytest.raises(QueryError, match="cannot leave id raw"):
         await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?) IF NOT EXISTS", raw=("id",))
+
+
+async def test_whole_pages_are_decoded_when_they_are_wanted(cassorm_session: Session, table: str) -> None:
+    db = cassorm_session
+    await fill(db, table, 7)
+    query = f"SELECT n, at FROM {table} WHERE id = ?"
+    whole = await db.prepare(query, raw=WHOLE)
+    pages = [page async for page in db.pages(whole, (1,), page_size=3)]
+    rows = [row for page in pages for part in db.decoded(whole, page) for row in part]
+    assert rows == (await db.execute(query, (1,))).rows
+
+    def odd(data: bytes) -> Iterator[list[Row]]:
+        raise ValueError("odd bytes")
+
+    with pytest.raises(ClusterError, match="could not be decoded: odd bytes") as caught:
+        list(db.decoded(whole, Undecoded(b"", Parser(lambda data: [], odd))))
+    assert caught.value.where == query
+    with pytest.raises(QueryError, match=r"cannot leave \* raw: the statement returns no rows"):
+        await db.prepare(f"DELETE FROM {table} WHERE id = ?", raw=WHOLE)
 
 
 async def test_a_prepared_statement_outlives_a_change_of_its_table(cassorm_session: Session, table: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cassorm.driver import rows
+from cassorm.driver import parsing
+from cassorm.driver.prepared import WHOLE
 from cassorm.driver.result import Result
 from cassorm.driver.rows import Layout, RowsHandler, Unreadable
 
@@ -90,6 +91,19 @@ def test_many_rows_are_converted_by_column_to_what_each_alone_is(data: list[tupl
     assert _decode(_frame(COLUMNS, data)).rows == [_decode(_frame(COLUMNS, [row])).rows[0] for row in data]
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_page_may_be_decoded_a_few_rows_at_a_time(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(parsing, "BytesIOReader", None)
+    data = [[uuid4().bytes, uuid4().bytes, pack(">i", n), pack(">q", n), pack(">I", n)] for n in range(1000)]
+    frame = _frame(COLUMNS, data, b"more")
+    page = _decode(frame, Layout(WHOLE))
+    assert (len(page.rows), page.page_state) == (1000, b"more")
+    parts = list(page.rows.parts())
+    assert max(map(len, parts)) <= 200
+    assert [row for part in parts for row in part] == _decode(frame).rows
+
+
 def test_types_inside_collections_are_decoded_alike() -> None:
     listed = pack(">i", 1) + _value(pack(">q", 0))
     frame = _frame([("ats", LIST_OF + _type(TIMESTAMP))], [[listed]])
@@ -150,6 +164,6 @@ def test_without_the_compiled_parser_the_rows_are_the_same(monkeypatch: pytest.M
     ]
     frame = _frame(columns, [*data, [None] * 6])
     compiled = _decode(frame, Layout(["id"])).rows
-    monkeypatch.setattr(rows, "BytesIOReader", None)
+    monkeypatch.setattr(parsing, "BytesIOReader", None)
     assert _decode(frame, Layout(["id"])).rows == compiled
     assert len(compiled) == 51
