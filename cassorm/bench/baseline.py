@@ -12,7 +12,7 @@ from typing import Any
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, RoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import UNSET_VALUE, tuple_factory
+from cassandra.query import UNSET_VALUE, SimpleStatement, tuple_factory
 
 from cassorm.bench.sample import Sample
 from cassorm.driver.consistency import Consistency
@@ -150,6 +150,13 @@ class Bare:
             execute(prepared, params()).add_callbacks(succeed, fail)
         ended.wait(seconds)
         return Sample(counts[0], perf_counter() - start, process_time() - cpu, counts[1])
+
+    def scan(self, text: str, *, page_size: int) -> int:
+        """How many rows a paged SELECT gives, read one by one."""
+        count = 0
+        for _ in self._session.execute(SimpleStatement(text, fetch_size=page_size)):
+            count += 1
+        return count
 
     def close(self) -> None:
         """Close every connection."""

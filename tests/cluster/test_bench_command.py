@@ -79,6 +79,18 @@ async def test_a_load_compares_a_short_stream_with_a_long_one(cassandra_hosts: l
     assert found["long"]["p50_ms"] > 0
 
 
+async def test_a_scan_reads_every_row_in_each_of_three_ways(cassandra_hosts: list[str], tmp_path: Path) -> None:
+    found = (await measured("scan", cassandra_hosts, tmp_path / "r.json"))["figures"]
+    assert found["rows"] == 2_000
+    for name in ("bare", "tuples", "models"):
+        assert len(found[name]["rounds"]) == 2
+        assert found[name]["rows_per_s"] > 0
+        assert found[name]["cpu_s_per_million"] > 0
+    assert found["tuples_ratio"] > 0
+    assert found["models_ratio"] > 0
+    assert 0 < found["resident"]["after_tenth_bytes"] <= found["resident"]["peak_bytes"]
+
+
 async def test_a_workload_file_is_what_is_run_and_the_keyspace_is_gone_afterwards(
     cassandra_hosts: list[str], cassorm_session: Session, tmp_path: Path
 ) -> None:
