@@ -181,11 +181,18 @@ class PreparedCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def kept(self, key: Key) -> Prepared | None:
+        """The prepared statement, if nothing has to be waited for."""
+        found = self._kept.get(key)
+        if found is None or found.stale:
+            return None
+        self._kept.move_to_end(key)
+        return found
+
     async def get(self, key: Key) -> Prepared:
         """The prepared statement; a failure is raised to all who wait for it and remembered by none."""
-        found = self._kept.get(key)
-        if found is not None and not found.stale:
-            self._kept.move_to_end(key)
+        found = self.kept(key)
+        if found is not None:
             return found
         coming = self._coming.get(key)
         if coming is None:

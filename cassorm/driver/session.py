@@ -80,7 +80,8 @@ class Session:
             UnavailableError: no node answered; prepare again.
         """
         self._check_usable()
-        prepared = await self._prepared.get((text, tuple(raw)))
+        key = text, tuple(raw)
+        prepared = self._prepared.kept(key) or await self._prepared.get(key)
         if check is not None and check not in prepared.checks:
             check(prepared)
             prepared.checks.add(check)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from operator import attrgetter
 from struct import Struct
 from typing import Any
@@ -26,7 +26,6 @@ Encoder = Callable[[Any], bytes]
 
 _BARE = re.compile("[a-z][a-z0-9_]*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _pack_long = Struct(">q").pack
 _pack_double = Struct(">d").pack
 _PLAIN: dict[Any, Encoder] = {
@@ -100,7 +99,9 @@ def _timestamp(value: datetime | int) -> bytes:
         raise TypeError("not a datetime")
     if value.tzinfo is None:
         raise TypeError("a datetime without a time zone; give it one, such as `tzinfo=UTC`")
-    return _pack_long((value - _EPOCH) // _MILLISECOND)
+    since = value - _EPOCH
+    # At half the price of dividing one timedelta by another.
+    return _pack_long(since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000)
 
 
 def _double(value: float) -> bytes:
