@@ -10,7 +10,16 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    EmailStr,
+    FutureDate,
+    FutureDatetime,
+    IPvAnyAddress,
+    PastDate,
+    PastDatetime,
+)
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
@@ -27,6 +36,16 @@ _CONTAINERS: dict[Any, tuple[str, Any, tuple[type, ...]]] = {
     list: ("list", list, (list, tuple)),
     set: ("set", set, (set, frozenset)),
     frozenset: ("set", frozenset, (frozenset, set)),
+}
+
+# What pydantic checks more of than the type of the value.
+_PYDANTIC: dict[type, type] = {
+    AwareDatetime: datetime,
+    EmailStr: str,
+    FutureDate: date,
+    FutureDatetime: datetime,
+    PastDate: date,
+    PastDatetime: datetime,
 }
 
 _ANNOTATIONS: dict[str, Any] = {
@@ -133,6 +152,9 @@ class CodecReader:
             kinds = {type(arg) for arg in args}
             if len(kinds) == 1:
                 return self.codec(kinds.pop(), wanted)
+        plain = _PYDANTIC.get(plain, plain) if isinstance(plain, type) else plain
+        if plain is IPvAnyAddress:
+            return codecs.ADDRESS
         if plain is datetime:
             return codecs.timestamp(truncate=truncate)
         if plain in codecs.NATIVE:

@@ -46,6 +46,7 @@ class Codec:
     floor: Encode | None = None
     exact: type | None = None
     parts: tuple["Codec", ...] = ()
+    is_enum: bool = False
 
     def decoded(self, value: Any) -> Any:
         """The Python value of what the driver gave, None for NULL."""
@@ -259,7 +260,7 @@ def of_enum(members: type[Enum], inner: Codec) -> Codec:
         # Flags have values that are no member's; other enumerations refuse them here.
         return members(plain) if found is None else found
 
-    return Codec(inner.cql, encode, decode)
+    return Codec(inner.cql, encode, decode, is_enum=True)
 
 
 def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -> Codec:

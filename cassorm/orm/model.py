@@ -117,7 +117,7 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     __slots__ = ("_row",)
 
-    model_config = ConfigDict(validate_assignment=True)
+    model_config = ConfigDict(validate_assignment=True, extra="forbid")
 
     __cassorm_options__: ClassVar[TableOptions | None]
 
@@ -183,6 +183,16 @@ class Model(BaseModel, metaclass=ModelMeta):
         made = super().__deepcopy__(memo)
         remember(made, stored_row(self))
         return made
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """For pickle: with what was read, so that whoever unpickles it saves what differs."""
+        state, row = super().__getstate__(), stored_row(self)
+        return state if row is None else state | {"_row": plan_of(type(self)).saved(row)}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        row = state.pop("_row", None)
+        super().__setstate__(state)
+        remember(self, row)
 
 
 def table_of(model: type[Model]) -> Table:

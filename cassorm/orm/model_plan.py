@@ -18,7 +18,7 @@ from cassorm.orm.annotations import CodecReader, annotation_in, optional, said_o
 from cassorm.orm.codec import pointing
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hooks import Hooks, hooks_of
-from cassorm.orm.hydration import Hydrate, make_hydrate, make_params, make_snapshot
+from cassorm.orm.hydration import Hydrate, Saved, make_hydrate, make_params, make_snapshot
 from cassorm.orm.live_columns import check_of
 from cassorm.orm.markers import Kind
 from cassorm.orm.parts import expression_of
@@ -103,6 +103,12 @@ class ModelPlan:
         self.params = make_params(self.fields)
         self.snapshot = make_snapshot(self.fields)
         self.check = check_of(self)
+
+    def saved(self, row: Sequence[Any]) -> Saved:
+        """What an instance holds of a row: Python values, for a row that was read as for one that was written."""
+        if type(row) is Saved:
+            return row
+        return Saved(each.decoded(value) for each, value in zip(self.fields, row, strict=True))
 
     def sparse_at(self) -> int | None:
         """Where a row that stands for a partition's static columns alone has NULL."""
@@ -193,6 +199,12 @@ def make_plan(model: type[BaseModel], options: TableOptions) -> ModelPlan:
     reader = CodecReader(options.keyspace)
     fields = tuple(_field(model, name, info, reader) for name, info in model.model_fields.items())
     _check_fields(model.__name__, fields, options)
+    if model.model_config.get("use_enum_values") and any(each.codec.is_enum for each in fields):
+        raise ModelError(
+            "use_enum_values with enumerations",
+            where=model.__name__,
+            remedy="Remove it: values are what is stored anyhow",
+        )
     try:
         table = _table(model, fields, options)
     except CassormError as error:
