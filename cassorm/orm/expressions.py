@@ -33,6 +33,9 @@ class Condition:
     params: tuple[Any, ...]
     on: Place = "column"
 
+    def __repr__(self) -> str:
+        return f"Condition({self.text!r}, {self.params!r})"
+
     def __bool__(self) -> bool:  # noqa: PLE0304 - it only refuses
         _no_truth(f"the condition {self.text}", "Give several conditions to where(), separated by commas")
 

@@ -53,7 +53,17 @@ class ModelMeta(ModelMetaclass):
         are sent again when a node fails, but for those that cannot be repeated.
         """
         _check_names(name, bases, namespace)
-        cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        try:
+            cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        except TypeError as error:
+            if not config or "keyword argument" not in str(error):
+                raise
+            raise ModelError(
+                f"{', '.join(config)}: no keyword of a model's class",
+                where=name,
+                remedy="Use those that docs/how-to/models.md lists, or a setting of pydantic's; table options go "
+                "into options={...}",
+            ) from error
         generic = cls.__pydantic_generic_metadata__
         if generic["origin"] is not None and getattr(generic["origin"], "__cassorm_options__", None) is None:
             abstract = True

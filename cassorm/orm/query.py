@@ -87,7 +87,7 @@ def _get_text(plan: ModelPlan, keyspace: str | None) -> str:
     return f"SELECT {plan.columns_text} FROM {plan.target(keyspace)} WHERE {key}"  # noqa: S608 - quoted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Query(Selection[M]):
     """Rows of a model: every method gives another query; iterating, or a method that is awaited, runs it."""
 

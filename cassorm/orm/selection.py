@@ -43,7 +43,7 @@ def values_of(plan: ModelPlan, columns: Sequence[Expression[Any] | Aggregate]) -
     return ", ".join(texts), make_tuples(decoders)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Selection(Generic[M]):
     """Columns, conditions, orders and limits of one model, and how its rows are turned into what is given."""
 
@@ -63,6 +63,10 @@ class Selection(Generic[M]):
     as_values: bool = False
     session: Session | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        values = [value for condition in self.conditions for value in condition.params]
+        return f"{type(self).__name__}({self.text(self.conditions)!r}, {values!r})"
 
     def statement(self, *, sai: bool = True) -> tuple[str, list[Any]]:
         """The CQL text and its parameters; `sai` is whether the engine has storage-attached indexes.

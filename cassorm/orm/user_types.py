@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ValidationError
 
 from cassorm.cql.types import CqlType
+from cassorm.errors import ModelError
 from cassorm.orm.codec import Codec
 from cassorm.schema.table import Column, UserType
 
@@ -22,7 +23,13 @@ class Udt(BaseModel):
     udt_name: ClassVar[str] = ""
 
     def __init_subclass__(cls, *, type_name: str | None = None, **options: Any) -> None:
-        super().__init_subclass__(**options)
+        if options:
+            raise ModelError(
+                f"{', '.join(options)}: no keyword of a user type's class",
+                where=cls.__name__,
+                remedy='Name the type by type_name="..."',
+            )
+        super().__init_subclass__()
         cls.udt_name = type_name or snake_case(cls.__name__)
 
 
@@ -101,7 +108,8 @@ def of_model(model: type[BaseModel], parts: Sequence[Part], *, frozen: bool) -> 
             raise ValueError(f"no {model.__name__}: {error}") from error
 
     mutable = not model.model_config.get("frozen") or any(part.codec.mutable for part in parts)
-    return Codec(CqlType(type_name(model), frozen=frozen), encode, decode, mutable=mutable)
+    hashable = model.__hash__ is not None and all(part.codec.hashable for part in parts)
+    return Codec(CqlType(type_name(model), frozen=frozen), encode, decode, mutable=mutable, hashable=hashable)
 
 
 def user_type(model: type[BaseModel], parts: Sequence[Part], keyspace: str | None) -> UserType:

@@ -111,7 +111,7 @@ def _microseconds(timestamp: datetime | int, *, where: str) -> int:
     return made
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Write(Generic[M]):
     plan: ModelPlan
     conditions: tuple[Condition, ...] = ()
@@ -120,6 +120,10 @@ class _Write(Generic[M]):
     written_at: datetime | int | None = None
     session: Session | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        said = " AND ".join(map(repr, self.conditions)) or "no row yet"
+        return f"{type(self).__name__}({self.plan.where}, {said})"
 
     def where(self, *conditions: Condition) -> Self:
         """The rows that are written: by their whole key.
@@ -248,7 +252,7 @@ class _Write(Generic[M]):
         return text, params, partition if len(partition) == len(key) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Update(_Write[M]):
     """A change of rows; await it for its `Outcome`."""
 
@@ -289,7 +293,7 @@ class Update(_Write[M]):
         return self._compiled(text, params + more, partition)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Delete(_Write[M]):
     """A deletion of rows, of a range of rows, or of columns in a row; await it for its `Outcome`."""
 

@@ -45,6 +45,11 @@ class Street(Udt):
     number: Int | None = None
 
 
+class Corner(Udt, frozen=True):
+    name: str
+    names: tuple[str, ...] = ()
+
+
 BROKEN = Street.model_construct(name=3)  # type: ignore[arg-type]  # that is what is refused
 
 
@@ -136,7 +141,7 @@ def test_a_class_becomes_the_table_that_it_says() -> None:
         (Annotated[list[float], Vector(3, "double")], "vector<double, 3>"),
         (Annotated[list[SmallInt], Vector(3, "smallint")], "vector<smallint, 3>"),
         (list[Annotated[list[float], Vector(2)]], "list<vector<float, 2>>"),
-        (dict[tuple[int, str], set[Street]], "map<frozen<tuple<bigint, text>>, frozen<set<frozen<street>>>>"),
+        (dict[tuple[int, str], set[Corner]], "map<frozen<tuple<bigint, text>>, frozen<set<frozen<corner>>>>"),
         (Street, "frozen<street>"),
         (list[Address], "list<frozen<postal_address>>"),
     ],
@@ -172,6 +177,10 @@ def test_the_cql_type_can_be_named(annotation: Any, said: str, cql: str) -> None
         (Col[Any], None, "Any", "type="),
         (Col[int | str], None, "several types", "one type"),
         (Col[list[str | None]], None, "collection of", "no NULL"),
+        (Col[set[list[int]]], None, r"list\[int\] in a set", r"tuple\["),
+        (Col[set[Address]], None, "Address in a set", "frozen=True"),
+        (Col[dict[tuple[int, set[int]], int]], None, "in the keys of a dict", "frozenset"),
+        (Col[frozenset[dict[str, int]]], None, "in a set", "no such form"),
         (Col[str], col(type="int"), "does not fit int", "text"),
         (Col[list[int]], col(type="set<int>"), "does not fit", "annotation"),
         (Col[int], col(type="nonsense<"), "no CQL type", "Write a type"),
@@ -304,7 +313,7 @@ def test_a_user_type_that_cannot_be_one_is_refused(fields: dict[str, Any], probl
 def test_two_classes_cannot_be_one_user_type() -> None:
     other = create_model("Street", __base__=Udt, number=(int, ...))
     with pytest.raises(ModelError, match="two classes are the user type street"):
-        declared(Col[dict[Street, other]])
+        declared(Col[tuple[Street, other]])
 
 
 def test_a_name_that_is_declared_further_down_is_found_when_the_class_is_used() -> None:
@@ -513,7 +522,8 @@ def test_a_vector_holds_what_comes_back_from_the_start() -> None:
     for wrong, problem in (([1.0], "1 numbers"), ([1.0, 1e39], "32 bits")):
         with pytest.raises(ValidationError, match=problem):
             model(id=1, x=wrong)
-    assert declared(Col[Annotated[list[float], Vector(1, "double")]])(id=1, x=[0.1]).x == [0.1]  # type: ignore[attr-defined]
+    precise: Any = declared(Col[Annotated[list[float], Vector(1, "double")]])
+    assert precise(id=1, x=[0.1]).x == [0.1]
 
 
 @pytest.mark.parametrize("parts", [{"months": 1.5}, {"days": True}, {"months": 1, "days": -1}, {"days": 2**31}])
@@ -558,3 +568,26 @@ def test_names_become_snake_case() -> None:
         "order",
         "order2_line",
     ]
+
+
+def test_an_unknown_keyword_of_a_class_is_named() -> None:
+    with pytest.raises(ModelError, match="Mistyped: ttll: no keyword of a model's class"):
+
+        class Mistyped(Model, ttll=3):
+            id: PK[int]
+
+    with pytest.raises(ModelError, match="Place: name: no keyword of a user type's class"):
+
+        class Place(Udt, name="place"):
+            street: str
+
+
+def test_queries_conditions_and_writes_show_what_they_say() -> None:
+    class Shown(Model, table="shown"):
+        id: PK[int]
+        note: Col[str] = ""
+
+    assert repr(Shown.note == "x") == "Condition('note = ?', ('x',))"
+    assert repr(Shown.where(Shown.id == 1)) == "Query('SELECT id, note FROM shown WHERE id = ?', [1])"
+    assert repr(Shown.delete().where(Shown.id == 1)) == "Delete(Shown, Condition('id = ?', (1,)))"
+    assert repr(Shown.update(Shown.note.set("y"))) == "Update(Shown, no row yet)"
