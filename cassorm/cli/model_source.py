@@ -1,13 +1,17 @@
 """The source of model classes for the tables of a schema: what `cassorm schema generate --format models` prints."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import keyword
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cassorm.cql.types import CqlType
 from cassorm.errors import SchemaError
-from cassorm.orm.from_schema import attribute, class_name
+from cassorm.orm.from_schema import TYPE_NAMES, attributes, class_name, key_types
+from cassorm.orm.model import RESERVED_NAMES
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.table import Column, Index, Table, UserType
 
+# A column may well be called `date`: in the class it would hide the type.
+_DT = "datetime as dt"
 # CQL type -> annotation, and where the name in it comes from.
 _NATIVE: Mapping[str, tuple[str, str | None]] = {
     "ascii": ("Ascii", "cassorm"),
@@ -15,7 +19,7 @@ _NATIVE: Mapping[str, tuple[str, str | None]] = {
     "blob": ("bytes", None),
     "boolean": ("bool", None),
     "counter": ("Counter", "cassorm"),
-    "date": ("date", "datetime"),
+    "date": ("dt.date", _DT),
     "decimal": ("Decimal", "decimal"),
     "double": ("float", None),
     "duration": ("Duration", "cassorm"),
@@ -24,13 +28,33 @@ _NATIVE: Mapping[str, tuple[str, str | None]] = {
     "int": ("Int", "cassorm"),
     "smallint": ("SmallInt", "cassorm"),
     "text": ("str", None),
-    "time": ("time", "datetime"),
-    "timestamp": ("datetime", "datetime"),
+    "time": ("dt.time", _DT),
+    "timestamp": ("dt.datetime", _DT),
     "timeuuid": ("TimeUUID", "cassorm"),
     "tinyint": ("TinyInt", "cassorm"),
     "uuid": ("UUID", "uuid"),
     "varint": ("VarInt", "cassorm"),
 }
+# What the module may import: no class of its own can be called so, and no field whose class goes on to use it.
+_IMPORTED = frozenset(
+    [name for text, _ in _NATIVE.values() for name in text.split(" | ")]
+    + [
+        "Annotated",
+        "CK",
+        "Col",
+        "Counter",
+        "IndexOn",
+        "Model",
+        "PK",
+        "SAI",
+        "Secondary",
+        "Static",
+        "Udt",
+        "Vector",
+        "View",
+    ]
+)
+_USED = RESERVED_NAMES | _IMPORTED | {"col", "dict", "dt", "frozenset", "list", "pk", "ck", "set", "tuple"}
 _WIDTH = 120
 _EMPTY = {"list": "list", "set": "set", "map": "dict"}
 
@@ -41,7 +65,7 @@ def model_source(schema: Schema) -> str:
     Raises:
         SchemaError: a column has a type that no Python type fits.
     """
-    writer = _Writer()
+    writer = _Writer(schema)
     classes = [writer.user_type(kind) for kind in schema.types]
     classes += [writer.table(table) for table in schema.tables]
     names = ", ".join(keyspace.name for keyspace in schema.keyspaces)
@@ -52,19 +76,40 @@ def model_source(schema: Schema) -> str:
 class _Writer:
     """Writes classes, and remembers what they have to import."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: Schema) -> None:
         self._imports: dict[str, set[str]] = {}
+        self._hashable = key_types(schema)
+        self._types: dict[tuple[str | None, str], str] = {}
+        self._tables: dict[tuple[str | None, str], str] = {}
+        taken = set(_IMPORTED)
+        for parts, names, suffix in ((schema.tables, self._tables, "Row"), (schema.types, self._types, "Type")):
+            for part in parts:
+                names[part.keyspace, part.name] = made = _free(class_name(part.name), suffix, taken)
+                taken.add(made)
 
     def imports(self) -> str:
         groups: tuple[list[str], list[str]] = ([], [])
-        for module, names in sorted(self._imports.items()):
+        for module, names in sorted(self._imports.items(), key=lambda entry: (bool(entry[1]), entry[0])):
             groups[module.startswith("cassorm")].append(_import(module, sorted(names, key=_place)))
         return "\n\n".join("\n".join(group) for group in groups if group)
 
     def user_type(self, kind: UserType) -> str:
         self._use("Udt", "cassorm")
-        lines = [f"class {class_name(kind.name)}(Udt, type_name={kind.name!r}):", f'    """Type {kind.name}."""', ""]
-        lines += [f"    {column.name}: {self._type(column.cql_type, column)} | None = None" for column in kind.fields]
+        hashable = kind.name in self._hashable
+        options = f"type_name={kind.name!r}{', frozen=True' if hashable else ''}"
+        name = self._types[kind.keyspace, kind.name]
+        lines = [f"class {name}(Udt, {options}):", f'    """Type {kind.name}."""', ""]
+        names = attributes(kind.fields, TYPE_NAMES | _USED)
+        for column in kind.fields:
+            made = self._type(column.cql_type, column, kind.keyspace, hashable=hashable)
+            field, default = names[column.name], "None"
+            said = [] if field == column.name else [f"name={column.name!r}"]
+            if column.cql_type.is_multicell:
+                said.append(f"type={column.type!r}")
+            if said:
+                self._use("col", "cassorm")
+                default = f"col({', '.join(said)}, default=None)"
+            lines.append(f"    {field}: {made} | None = {default}")
         return "\n".join(lines)
 
     def table(self, table: Table) -> str:
@@ -79,20 +124,21 @@ class _Writer:
         if table.views:
             self._use("View", "cassorm")
             options.append(f"views={table.views!r}")
-        groups = [[attribute(name) for name in group] for group in table.unique if len(group) > 1]
+        names = attributes(table.columns, _USED)
+        groups = [[names[name] for name in group] for group in table.unique if len(group) > 1]
         if groups:
             options.append(f"unique={groups!r}")
         lines = [
-            f"class {class_name(table.name)}(Model, {', '.join(options)}):",
+            f"class {self._tables[table.keyspace, table.name]}(Model, {', '.join(options)}):",
             f'    """A row of {table.name}."""',
             "",
         ]
-        lines += [f"    {self._field(table, column)}" for column in table.columns]
+        lines += [f"    {self._field(table, column, names[column.name])}" for column in table.columns]
         lines += [f"    # {line}" for line in _unsaid(table)]
         return "\n".join(lines)
 
-    def _field(self, table: Table, column: Column) -> str:
-        cql, name = column.cql_type, attribute(column.name)
+    def _field(self, table: Table, column: Column, name: str) -> str:
+        cql = column.cql_type
         said = [] if name == column.name else [f"name={column.name!r}"]
         if not cql.is_native:
             said.append(f"type={column.type!r}")
@@ -101,7 +147,7 @@ class _Writer:
             said.append(f"index={self._index(index)}")
         if (column.name,) in table.unique:
             said.append("unique=True")
-        made = self._type(cql, column)
+        made = self._type(cql, column, table.keyspace)
         order = dict(table.clustering).get(column.name)
         if column.name in table.partition_key:
             return self._declared(name, "PK", made, "pk", said)
@@ -134,15 +180,16 @@ class _Writer:
         self._use("IndexOn", "cassorm.orm.markers")
         return f"IndexOn({', '.join([f'kind={index.kind!r}', *said, f'options={dict(index.options)!r}'])})"
 
-    def _type(self, cql: CqlType, column: Column) -> str:
+    def _type(self, cql: CqlType, column: Column, keyspace: str | None, *, hashable: bool = False) -> str:
         if cql.is_native:
             text, module = _NATIVE[cql.name]
             for name in text.split(" | "):
                 self._use(name, module)
             return text
         if cql.is_user_type:
-            return class_name(cql.name)
-        inner = [self._type(arg, column) for arg in cql.args]
+            return self._types.get((keyspace, cql.name), class_name(cql.name))
+        inside = [hashable or cql.name == "set" or (cql.name == "map" and at == 0) for at in range(len(cql.args))]
+        inner = [self._type(arg, column, keyspace, hashable=each) for arg, each in zip(cql.args, inside, strict=True)]
         match cql.name:
             case "vector":
                 self._use("Annotated", "typing")
@@ -150,10 +197,10 @@ class _Writer:
                 of = "" if cql.args[0].name == "float" else f", {cql.args[0].name!r}"
                 return f"Annotated[list[{inner[0]}], Vector({cql.size}{of})]"
             case "list":
-                return f"list[{inner[0]}]"
+                return f"tuple[{inner[0]}, ...]" if hashable else f"list[{inner[0]}]"
             case "set":
                 return f"{'frozenset' if cql.frozen else 'set'}[{inner[0]}]"
-            case "map":
+            case "map" if not hashable:
                 return f"dict[{inner[0]}, {inner[1]}]"
             case "tuple":
                 return f"tuple[{', '.join(f'{part} | None' for part in inner)}]"
@@ -163,7 +210,15 @@ class _Writer:
 
     def _use(self, name: str, module: str | None) -> None:
         if module is not None:
-            self._imports.setdefault(module, set()).add(name)
+            self._imports.setdefault(module, set()).update([] if module == _DT else [name])
+
+
+def _free(name: str, suffix: str, taken: Collection[str]) -> str:
+    """A class's name that no other class has, and that is none in Python's or the module's own use."""
+    made = name
+    while made in taken or not made.isidentifier() or keyword.iskeyword(made):
+        made = f"{name if name.isidentifier() else f'Table{name}'}{suffix}" if made == name else f"{made}_"
+    return made
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -172,6 +227,8 @@ def _place(name: str) -> tuple[int, str]:
 
 
 def _import(module: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"import {module}"
     line = f"from {module} import {', '.join(names)}"
     if len(line) <= _WIDTH:
         return line

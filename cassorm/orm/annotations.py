@@ -83,26 +83,29 @@ def optional(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def annotation_of(cql: CqlType, models: Mapping[str, type[BaseModel]]) -> Any:
+def annotation_of(cql: CqlType, models: Mapping[str, type[BaseModel]], *, hashable: bool = False) -> Any:
     """The annotation of values of `cql`; `models` are those of the user types by name.
 
+    `hashable` is for what stands in a set or is a key: tuples for lists, frozen sets.
+
     Raises:
-        ModelError: a type that is a class of the server, or a user type without a model.
+        ModelError: a type that is a class of the server, a user type without a model, a map where none can be hashed.
     """
     if cql.is_native:
         return _ANNOTATIONS[cql.name]
     if cql.is_user_type and cql.name in models:
         return models[cql.name]
-    inner = tuple(annotation_of(arg, models) for arg in cql.args)
+    inside = [hashable or cql.name == "set" or (cql.name == "map" and at == 0) for at in range(len(cql.args))]
+    inner = tuple(annotation_of(arg, models, hashable=each) for arg, each in zip(cql.args, inside, strict=True))
     match cql.name:
         case "vector":
             vector = values.Vector(cql.size or 1, cql.args[0].name)
             return Annotated[list[inner[0]], vector]  # type: ignore[valid-type]  # at run time
         case "list":
-            return list[inner[0]]  # type: ignore[valid-type]
+            return tuple[inner[0], ...] if hashable else list[inner[0]]  # type: ignore[valid-type]
         case "set":
             return frozenset[inner[0]] if cql.frozen else set[inner[0]]  # type: ignore[valid-type]
-        case "map":
+        case "map" if not hashable:
             return dict[inner[0], inner[1]]  # type: ignore[valid-type]
         case "tuple":
             parts = tuple(part | None for part in inner)
@@ -201,11 +204,14 @@ class CodecReader:
         truncate: bool,
     ) -> Codec:
         item = self._item(args[0], _inner(wanted, name, 1)[0], truncate=truncate)
+        if name == "set":
+            _check_hashable(args[0], item, "a set")
         return codecs.of_sequence(CqlType(name, (item.cql,), frozen=frozen), item, make, kinds)
 
     def _map(self, args: tuple[Any, ...], wanted: CqlType | None, *, frozen: bool, truncate: bool) -> Codec:
         inner = _inner(wanted, "map", 2)
         key = self._item(args[0], inner[0], truncate=False)
+        _check_hashable(args[0], key, "the keys of a dict")
         value = self._item(args[1], inner[1], truncate=truncate)
         return codecs.of_map(CqlType("map", (key.cql, value.cql), frozen=frozen), key, value)
 
@@ -248,8 +254,9 @@ class CodecReader:
         plain, nullable = optional(annotation_in(info))
         wanted = parse_type(options.type) if options.type else None
         try:
-            # A type that may be used unfrozen holds nothing unfrozen itself.
-            codec = self.codec(plain, wanted, frozen=True, truncate=options.truncate)
+            # A type that may be used unfrozen holds nothing unfrozen itself, unless its field says so.
+            frozen = wanted is None or wanted.frozen
+            codec = self.codec(plain, wanted, frozen=frozen, truncate=options.truncate)
         except CassormError as error:
             raise ModelError(f"{where}{error.problem}", remedy=error.remedy) from error
         return Part(attribute, options.name or attribute, codec, nullable)
@@ -320,6 +327,14 @@ def _inner(wanted: CqlType | None, name: str, count: int) -> tuple[CqlType | Non
     if wanted.name != name or len(wanted.args) != count:
         raise ModelError(f"a {name} does not fit {wanted}", remedy="Change the annotation, or `type=`")
     return wanted.args
+
+
+def _check_hashable(annotation: Any, codec: Codec, holder: str) -> None:
+    if not codec.hashable:
+        raise ModelError(
+            f"{shown(annotation)} in {holder}, where Python can have none",
+            remedy="Use tuple[..., ...] for a list, frozenset for a set, a model with frozen=True; a dict has no such form",
+        )
 
 
 def _vector_type(vector: values.Vector, wanted: CqlType | None) -> CqlType:

@@ -33,7 +33,7 @@ class Codec:
 
     `decode` is None where the driver gives the very value. `plain`: what pydantic has validated needs no `encode`, as
     the driver's own checks do. `empty` makes what NULL stands for in a collection that cannot be stored empty.
-    `floor` gives the nearest storable value below, where comparing with a finer one has a meaning. `exact` is the
+    `hashable`: Python can hold the values in sets, and as keys. `floor` gives the nearest storable value below, where comparing with a finer one has a meaning. `exact` is the
     class of what the driver gives; where Python's cannot hold a stored value, the driver gives a number instead.
     """
 
@@ -47,6 +47,7 @@ class Codec:
     exact: type | None = None
     parts: tuple["Codec", ...] = ()
     is_enum: bool = False
+    hashable: bool = True
 
     def decoded(self, value: Any) -> Any:
         """The Python value of what the driver gave, None for NULL."""
@@ -290,6 +291,7 @@ def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -
         empty=make if cql.is_multicell else None,
         mutable=make in (list, set) or item.mutable,
         parts=(item,),
+        hashable=make not in (list, set) and item.hashable,
     )
 
 
@@ -344,7 +346,8 @@ def of_map(cql: CqlType, key: Codec, value: Codec) -> Codec:
             return dict(pairs)
         return {key.decoded(name): value.decoded(item) for name, item in pairs}
 
-    return Codec(cql, encode, decode, empty=dict if cql.is_multicell else None, mutable=True, parts=(key, value))
+    empty = dict if cql.is_multicell else None
+    return Codec(cql, encode, decode, empty=empty, mutable=True, parts=(key, value), hashable=False)
 
 
 def of_tuple(cql: CqlType, parts: tuple[Codec, ...]) -> Codec:
@@ -360,4 +363,5 @@ def of_tuple(cql: CqlType, parts: tuple[Codec, ...]) -> Codec:
         padded = (*value, *[None] * (len(parts) - len(value)))
         return tuple(codec.decoded(part) for codec, part in zip(parts, padded, strict=True))
 
-    return Codec(cql, encode, decode, mutable=any(part.mutable for part in parts))
+    mutable, hashable = any(part.mutable for part in parts), all(part.hashable for part in parts)
+    return Codec(cql, encode, decode, mutable=mutable, hashable=hashable)

@@ -99,7 +99,8 @@ def of_model(model: type[BaseModel], parts: Sequence[Part], *, frozen: bool) -> 
         by_name = dict(zip(getattr(value, "_fields", names), value, strict=False))
         read: dict[str, Any] = {}
         for part in parts:
-            found = part.codec.decoded(by_name.get(part.name))
+            stored = by_name.get(part.name)
+            found = None if stored is None and part.nullable else part.codec.decoded(stored)
             if found is not None or part.nullable:
                 read[part.attribute] = found
         try:

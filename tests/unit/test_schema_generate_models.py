@@ -5,7 +5,9 @@ from typing import Any
 
 from cassorm.cli.model_source import model_source
 from cassorm.cql.types import NATIVE_TYPES
-from cassorm.orm.model import table_of
+from cassorm.orm.from_schema import models_of
+from cassorm.orm.model import Model, table_of
+from cassorm.orm.model_plan import plan_of
 from cassorm.schema.diff import differences
 from cassorm.schema.keyspace import Keyspace, Schema
 from cassorm.schema.table import Column, Index, Table, UserType, View
@@ -78,6 +80,93 @@ def test_names_that_no_field_can_have_keep_their_column() -> None:
     text = model_source(SHOP)
     assert re.search(r"^    class_: Col\[str \| None\] = col\(name='class', default=None\)$", text, re.MULTILINE)
     assert re.search(r"^    Upper: Col\[Int \| None\] = col\(default=None\)$", text, re.MULTILINE)
+
+
+ODD_NAMES = [
+    *(
+        "class",
+        "class_",
+        "_class",
+        "__class",
+        "date",
+        "datetime",
+        "time",
+        "dt",
+        "col",
+        "pk",
+        "int",
+        "str",
+        "list",
+        "set",
+    ),
+    *(
+        "Decimal",
+        "UUID",
+        "Model",
+        "copy",
+        "where",
+        "where_",
+        "model_dump",
+        "0",
+        "0x",
+        "_",
+        "None",
+        "Mixed",
+        "udt_name",
+        "self",
+    ),
+]
+ODD = Schema(
+    (
+        Table(
+            keyspace="k",
+            name="model",
+            columns=(
+                Column("id", "int"),
+                *(Column(name, "date") for name in ODD_NAMES),
+                Column("a", "set<frozen<odd>>"),
+                Column("b", "map<frozen<list<frozen<inner>>>, frozen<map<text, frozen<list<text>>>>>"),
+                Column("c", 'frozen<"order">'),
+                Column("d", "set<frozen<tuple<frozen<list<int>>, text>>>"),
+            ),
+            partition_key=("id",),
+        ),
+        *(
+            Table(keyspace="k", name=name, columns=(Column("id", "uuid"),), partition_key=("id",))
+            for name in ("order", "none", "9", "decimal", "Decimal", "udt", "a_b", "aB", "AB", "view")
+        ),
+    ),
+    (
+        UserType("inner", (Column("a", "list<text>"), Column("b", "frozen<set<int>>")), "k"),
+        UserType("odd", (Column("in", "frozen<inner>"), *(Column(name, "time") for name in ODD_NAMES)), "k"),
+        UserType("order", (Column("a", "frozen<map<text, int>>"), Column("class", "timestamp")), "k"),
+    ),
+    (Keyspace("k", 1),),
+)
+
+
+def test_whatever_tables_types_and_columns_are_called_the_module_has_their_shapes() -> None:
+    module = made(ODD)
+    made_here = [each for each in module.values() if getattr(each, "__module__", "") == "generated"]
+    classes = {table_of(each).name: each for each in made_here if issubclass(each, Model)}
+    assert set(classes) == {table.name for table in ODD.tables}
+    for table in ODD.tables:
+        assert table_of(classes[table.name]).columns == table.columns
+    loaded = models_of(ODD)
+    assert {name: table_of(model) for name, model in loaded.items()} == {table.name: table for table in ODD.tables}
+    models: list[Any] = [classes["model"], loaded["model"]]
+    for model in models:
+        kinds = {kind.name: kind for kind in plan_of(model).user_types}
+        assert [column.name for column in kinds["odd"].fields] == ["in", *ODD_NAMES]
+        assert len(set(model.model_fields)) == len(ODD_NAMES) + 5
+        annotation: Any = model.model_fields["a"].annotation
+        odd = annotation.__args__[0]
+        value = odd(in_=kinds_inner(odd)(a=("x",), b=frozenset([1])))
+        assert model(id=1, a={value, value}, d={((1, 2), "x")}).a == {value}
+
+
+def kinds_inner(odd: Any) -> Any:
+    return odd.model_fields["in_"].annotation.__args__[0]
 
 
 def test_a_second_index_on_a_column_is_said_to_be_left_out() -> None:
