@@ -285,7 +285,9 @@ class _Parser:
         if token.kind not in ("word", "quoted") or depth > _DEEPEST:
             raise self._wrong()
         name = token.value
-        if token.kind == "word":
+        if token.kind == "quoted":
+            check_name(name, what="type")
+        else:
             name = _ALIASES.get(name, name)
             if name in RESERVED and name not in _CONTAINERS:
                 raise self._wrong()

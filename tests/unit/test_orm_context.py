@@ -1,6 +1,7 @@
 """The database that queries run on when they name none: that of the innermost block, each task its own."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,15 @@ from cassorm.orm.context import enter, leave, session_for
 
 ONE: Any = "one"
 TWO: Any = "two"
+NOBODY: Any = None
+
+
+@pytest.fixture(autouse=True)
+def in_no_block() -> Iterator[None]:
+    """Outside of every block, whatever the run's own session has entered."""
+    enter(NOBODY)
+    yield
+    leave()
 
 
 def current() -> Any:
