@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Iterable
 
+from cassorm.cql import statements
 from cassorm.driver.session import Session
 from cassorm.errors import ClusterError, SchemaError, UnavailableError
 from cassorm.schema.ddl import create_keyspace
@@ -15,6 +16,7 @@ from cassorm.schema.table import Table, UserType
 
 _log = logging.getLogger(__name__)
 
+_READABLE_S = 10.0
 _ROUNDS = 6
 _PAUSE_S = 0.25
 
@@ -66,6 +68,9 @@ async def apply(session: Session, schema: Schema, *, options: bool = False) -> l
         missing = await plan(session, schema, options=options)
         missing.refuse_drift()
         if not missing.steps:
+            found = schema.in_keyspace(session.keyspace).tables
+            others = [table for table in found if f"{table.keyspace}.{table.name}" not in created]
+            await asyncio.gather(*(_readable(session, table) for table in others))
             return list(created)
         try:
             for step in missing.steps:
@@ -83,3 +88,21 @@ async def apply(session: Session, schema: Schema, *, options: bool = False) -> l
         f"still missing after {_ROUNDS} rounds: {', '.join(step.creates for step in missing.steps)}",
         remedy="See whether another process drops what is created, then call again",
     )
+
+
+async def _readable(session: Session, table: Table) -> None:
+    """Return when statements can name a table that another process may have created a moment ago.
+
+    A node lists a table in system_schema before it takes statements that name it.
+    """
+    query = statements.select(table.name, table.partition_key, keyspace=table.keyspace, limit=1)
+    deadline = asyncio.get_running_loop().time() + _READABLE_S
+    while True:
+        try:
+            await session.prepare(query.text)
+        except ClusterError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+        else:
+            return
