@@ -131,10 +131,10 @@ class CodecReader:
         """
         plain, metadata = _unwrapped(annotation)
         for part in metadata:
-            if isinstance(part, CqlName) and wanted is None:
-                wanted = parse_type(part.text)
+            if isinstance(part, CqlName):
+                wanted = _agreed(parse_type(part.text), wanted)
             if isinstance(part, values.Vector):
-                wanted = _vector_type(part, wanted)
+                wanted = _agreed(parse_type(f"vector<{part.part}, {part.size}>"), wanted)
             frozen = frozen or isinstance(part, Freeze)
         if plain is Any and wanted is not None:
             return self.codec(annotation_of(wanted, {}), wanted, frozen=frozen, truncate=truncate)
@@ -337,10 +337,11 @@ def _check_hashable(annotation: Any, codec: Codec, holder: str) -> None:
         )
 
 
-def _vector_type(vector: values.Vector, wanted: CqlType | None) -> CqlType:
-    own = parse_type(f"vector<{vector.part}, {vector.size}>")
+def _agreed(own: CqlType, wanted: CqlType | None) -> CqlType:
     if wanted not in (None, own):
-        raise ModelError(f"{vector} does not fit {wanted}", remedy="Say it once: by Vector(...), or by type=")
+        raise ModelError(
+            f"an annotation that says {own} does not fit {wanted}", remedy="Say it once: there, or by type="
+        )
     return own
 
 

@@ -194,6 +194,7 @@ def test_the_cql_type_can_be_named(annotation: Any, said: str, cql: str) -> None
         (Version[str], None, "version that is no int", r"Version\[int\]"),
         (Col[Counter], None, r"\(\) and", "Keep one"),
         (Col[Annotated[list[float], Vector(3)]], col(type="vector<float, 4>"), "does not fit vector", "Say it once"),
+        (Col[SmallInt], col(type="int"), "says smallint does not fit int", "Say it once"),
         (Col[Annotated[list[str], Vector(3, "text")]], None, "a vector of text", "or a list"),
         (Col[set[float]], col(type="vector<float, 4>"), "a vector of set", r"list\[float\]"),
         (Static[int], 0, "static in a table without clustering", "clustering column"),
