@@ -44,6 +44,7 @@ from cassorm.driver.result import Result
 
 _TIMESTAMP, _UUID, _TIMEUUID, _DATE, _USER_TYPE = 0x000B, 0x000C, 0x000F, 0x0011, b"\x00\x30"
 _MORE_PAGES = 0x0002
+_MANY = 4
 _PLAIN_FLAGS = frozenset({0x0000, 0x0001})
 
 _read_long = Struct(">q").unpack
@@ -135,13 +136,17 @@ class Unreadable:
 
 
 class Undecoded:
-    """The rows of a page as the bytes that came: they take a quarter of the room, and grow no garbage to be collected."""
+    """The rows of a page as the bytes that came: they take a quarter of the room, and grow no garbage to be collected.
 
-    __slots__ = ("_data", "_parser")
+    `later`: they stay so until somebody wants some; else the session decodes them all before it gives them away.
+    """
 
-    def __init__(self, data: bytes, parser: Parser) -> None:
+    __slots__ = ("_data", "_parser", "later")
+
+    def __init__(self, data: bytes, parser: Parser, *, later: bool) -> None:
         self._data = data
         self._parser = parser
+        self.later = later
 
     def __len__(self) -> int:
         return count_of(self._data)
@@ -149,6 +154,10 @@ class Undecoded:
     def parts(self) -> Iterator[list[Row]]:
         """The rows, decoded a few at a time."""
         return self._parser.parts(self._data)
+
+    def whole(self) -> list[Row]:
+        """The rows, decoded all at once."""
+        return self._parser.whole(self._data)
 
 
 class OtherShape(Exception):  # noqa: N818 - never raised to users
@@ -258,9 +267,15 @@ class _RowsMessage(_driver_result):  # type: ignore[misc, valid-type]
             start = end
         self.column_names = shape.columns
         self.column_types = shape.types
-        rows: Any = data[start:]
-        rows = Undecoded(rows, shape.parser) if layout is not None and layout.whole else shape.parser.whole(rows)
-        self.parsed_rows = Result(rows, shape.columns, self.paging_state)
+        self.parsed_rows = Result(self._rows(data[start:], shape.parser, layout), shape.columns, self.paging_state)
+
+    @staticmethod
+    def _rows(data: bytes, parser: Parser, layout: Layout | None) -> Any:
+        if layout is not None and layout.whole:
+            return Undecoded(data, parser, later=True)
+        # This is the driver's thread. What it makes waits for the loop's, leaves the processor's cache meanwhile, and
+        # is taken for old by the garbage collector: many rows are made where they are used.
+        return Undecoded(data, parser, later=False) if count_of(data) >= _MANY else parser.whole(data)
 
 
 def _shape(described: bytes, metadata: Sequence[Any], layout: Layout | None, protocol_version: int) -> _Shape:

@@ -359,11 +359,9 @@ class Session:
         await request.future
         for each in asking:
             self._wire.tell_trace(sent, partial(each.traced, told.text))
-        answer = request.answer
+        answer = self._wire.completed(request.answer)
         if type(answer) is Result:
             return answer
-        if answer is None:
-            return Result([])
         problem = self._wire.translate(
             answer if request.error is None else request.error,
             text,

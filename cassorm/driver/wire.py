@@ -21,6 +21,7 @@ from cassorm.driver.failures import Sent, translate
 from cassorm.driver.known import KnownStatements, Outline, outline
 from cassorm.driver.policies import IDEMPOTENT, NEVER
 from cassorm.driver.prepared import WHOLE, Prepared
+from cassorm.driver.result import Result
 from cassorm.driver.rows import Layout, Unreadable, rows_handler
 from cassorm.driver.values import cql_name, encoder, is_counter, user_types
 from cassorm.errors import CassormError, ClusterError, QueryError
@@ -239,6 +240,19 @@ class Wire:
     def translate(error: Any, text: str, *, timeout_s: float, conditional: bool, counts: bool) -> CassormError:
         """Our error for what happened to a statement."""
         return translate(error, Sent(text, timeout_s, conditional, counts))
+
+    @staticmethod
+    def completed(answer: Any) -> Any:
+        """The answer as a `Result` with its rows decoded, unless they are wanted later; a failure as it is."""
+        if answer is None:
+            return Result([])
+        if type(answer) is Result:
+            rows: Any = answer.rows
+            try:
+                answer.rows = rows if type(rows) is list or rows.later else rows.whole()
+            except Exception as error:  # whatever it is, it belongs to this request
+                return Unreadable(error)
+        return answer
 
     @staticmethod
     def unreadable(error: Exception, text: str) -> CassormError:

@@ -186,7 +186,7 @@ async def test_whole_pages_are_decoded_when_they_are_wanted(cassorm_session: Ses
         raise ValueError("odd bytes")
 
     with pytest.raises(ClusterError, match="could not be decoded: odd bytes") as caught:
-        list(db.decoded(whole, Undecoded(b"", Parser(lambda data: [], odd))))
+        list(db.decoded(whole, Undecoded(b"", Parser(lambda data: [], odd), later=True)))
     assert caught.value.where == query
     with pytest.raises(QueryError, match=r"cannot leave \* raw: the statement returns no rows"):
         await db.prepare(f"DELETE FROM {table} WHERE id = ?", raw=WHOLE)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cassorm.driver import parsing
 from cassorm.driver.prepared import WHOLE
 from cassorm.driver.result import Result
-from cassorm.driver.rows import Layout, RowsHandler, Unreadable
+from cassorm.driver.rows import Layout, RowsHandler, Undecoded, Unreadable
+from cassorm.driver.wire import Wire
 
 INT, BIGINT, BLOB, TIMESTAMP, UUID_, TEXT, TIMEUUID, DATE = 0x09, 0x02, 0x03, 0x0B, 0x0C, 0x0D, 0x0F, 0x11
 LIST_OF = b"\x00\x20"
@@ -42,6 +43,10 @@ def _frame(
 
 
 def _decode(frame: bytes, layout: Layout | None = None) -> Any:
+    return Wire.completed(_received(frame, layout))
+
+
+def _received(frame: bytes, layout: Layout | None = None) -> Any:
     message = RowsHandler.message_types_by_opcode[0x08](2)
     message.recv_results_rows(BytesIO(frame), 4, {}, [] if layout is None else layout, None)
     return message.parsed_rows
@@ -89,6 +94,16 @@ CELLS: list[st.SearchStrategy[bytes | None]] = [
 @given(data=st.lists(st.tuples(*CELLS), min_size=4, max_size=9))
 def test_many_rows_are_converted_by_column_to_what_each_alone_is(data: list[tuple[bytes | None, ...]]) -> None:
     assert _decode(_frame(COLUMNS, data)).rows == [_decode(_frame(COLUMNS, [row])).rows[0] for row in data]
+
+
+def test_many_rows_are_decoded_where_they_are_used_and_a_few_where_they_arrive() -> None:
+    few, many = ([[pack(">i", n)] for n in range(count)] for count in (3, 50))
+    assert _received(_frame([("n", INT)], few)).rows == [(0,), (1,), (2,)]
+    page = _received(_frame([("n", INT)], many))
+    assert isinstance(page.rows, Undecoded)
+    assert Wire.completed(page).rows == [(n,) for n in range(50)]
+    broken = _decode(_frame([("t", TEXT)], [[b"\xff\xfe"]] * 50))
+    assert isinstance(broken, Unreadable)
 
 
 @pytest.mark.parametrize("compiled", [True, False])
