@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
@@ -109,8 +110,12 @@ def of_model(model: type[BaseModel], parts: Sequence[Part], *, frozen: bool) -> 
             raise ValueError(f"no {model.__name__}: {error}") from error
 
     mutable = not model.model_config.get("frozen") or any(part.codec.mutable for part in parts)
+    # Without a field that has a value nothing is stored of what is not frozen, as of a collection.
+    empty = partial(decode, ()) if not frozen and all(part.nullable for part in parts) else None
     hashable = model.__hash__ is not None and all(part.codec.hashable for part in parts)
-    return Codec(CqlType(type_name(model), frozen=frozen), encode, decode, mutable=mutable, hashable=hashable)
+    return Codec(
+        CqlType(type_name(model), frozen=frozen), encode, decode, empty=empty, mutable=mutable, hashable=hashable
+    )
 
 
 def user_type(model: type[BaseModel], parts: Sequence[Part], keyspace: str | None) -> UserType:
