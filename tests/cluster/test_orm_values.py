@@ -432,6 +432,22 @@ async def test_a_moment_that_would_not_come_back_is_refused_before_it_is_sent(db
     assert await Maybe.get(sent.id).using(db) is None
 
 
+@settings(parent=relaxed, max_examples=4, phases=[Phase.generate])
+@given(values=ROWS)
+async def test_a_condition_on_any_column_compares_with_what_was_sent(db: Database, values: dict[str, Any]) -> None:
+    sent: Any = Plain(id=uuid4(), **values)
+    assert await db.insert(sent, if_not_exists=True)
+    told = await db.insert(sent, if_not_exists=True)
+    assert {name: exactly(value) for name, value in told.found.items()} == {
+        name: exactly(value) for name, value in dict(sent).items()
+    }
+    for name in TYPES:
+        column, value = getattr(Plain, name), getattr(sent, name)
+        update = Plain.update(column.set(value)).where(Plain.id == sent.id).using(db)
+        assert await update.only_if(column == value), name
+    assert differing(await Plain.get(sent.id).using(db), sent) == {}
+
+
 async def test_a_user_type_that_is_not_frozen_comes_back_as_it_was_sent(db: Database) -> None:
     for place in (Place(town="t", number=1), Place(number=2), Place()):
         sent: Any = Loose(id=1, place=place, maybe=place, street=Street(name=""))
