@@ -38,7 +38,7 @@ from cassorm.orm.values import (
 
 pytestmark = pytest.mark.cluster
 
-EXAMPLES = 60
+EXAMPLES = 40
 
 
 class Colour(Enum):
