@@ -586,7 +586,7 @@ def test_an_unknown_keyword_of_a_class_is_named() -> None:
 def test_queries_conditions_and_writes_show_what_they_say() -> None:
     class Shown(Model, table="shown"):
         id: PK[int]
-        note: Col[str] = ""
+        note: Col[str] = col(default="")
 
     assert repr(Shown.note == "x") == "Condition('note = ?', ('x',))"
     assert repr(Shown.where(Shown.id == 1)) == "Query('SELECT id, note FROM shown WHERE id = ?', [1])"
