@@ -20,6 +20,7 @@ from typing import Any
 
 from benchmarks.compare import table
 from benchmarks.compare.side import Operation, Place, Side
+from cassorm.bench.orm import set_aside
 from cassorm.bench.sample import Sample
 from cassorm.events.ids import new_id
 
@@ -160,6 +161,7 @@ async def serve(name: str, place: Place, partitions: int, datacenter: str, answe
         side = SideRunner(await opened, partitions)
         note = side.note
     row, count = await side.look()
+    set_aside()
     wrong = [*_differences(row), *([f"a page has {count} rows"] if count != table.PAGE else [])]
     answer({"ready": not wrong, "why": "; ".join(wrong), "note": note})
     while line := await asyncio.to_thread(sys.stdin.readline):

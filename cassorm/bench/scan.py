@@ -7,7 +7,7 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 from cassorm.bench.cases import sample_value
-from cassorm.bench.orm import NUMBER, insert_text, row_model, select_text
+from cassorm.bench.orm import NUMBER, insert_text, row_model, select_text, set_aside
 from cassorm.bench.place import Place
 from cassorm.bench.runner import Progress, silent
 from cassorm.bench.sample import median, median_ratio
@@ -84,6 +84,7 @@ async def scan(place: Place, workload: Workload, progress: Progress = silent) ->
             if perf_counter() >= end:
                 break
         resident = await _watched(model, rows)
+        set_aside()
         turns: dict[str, list[_Turn]] = {name: [] for name in ways}
         for round_ in range(workload.rounds):
             # Who goes first changes.
