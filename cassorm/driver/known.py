@@ -6,7 +6,7 @@ else takes what was meant for an int as a text. So whatever may have changed a t
 the session prepares these again before it sends them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 from weakref import WeakSet
@@ -77,16 +77,25 @@ class KnownStatements:
             for each in self._all:
                 each.stale = True
 
-    def listen_to(self, control: Any) -> None:
-        """Have the driver's control connection tell of what anybody changes, and when it may have missed something."""
+    def listen_to(self, control: Any, version_on: Callable[[Any], object]) -> None:
+        """Have the driver's control connection tell of what anybody changes, and when it may have missed something.
+
+        `version_on` gives the version of the schema on a connection; None when it does not answer.
+        """
         handle, replace = control._handle_schema_change, control._set_new_connection
+        version = version_on(control.get_connections()[0])
 
         def told(event: Mapping[str, Any]) -> None:
+            nonlocal version
+            version = None
             self.changed(event)
             handle(event)
 
         def replaced(connection: Any) -> None:
+            nonlocal version
+            before, version = version, version_on(connection)
+            if version is None or version != before:
+                self.all_changed()
             replace(connection)
-            self.all_changed()
 
         control._handle_schema_change, control._set_new_connection = told, replaced

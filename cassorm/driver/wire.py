@@ -9,10 +9,10 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
-from cassandra import DriverException
+from cassandra import ConsistencyLevel, DriverException
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
-from cassandra.protocol import OptionsMessage
+from cassandra.protocol import OptionsMessage, QueryMessage
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement, PreparedStatement, SimpleStatement
 
 from cassorm.cql.statements import is_conditional, is_read
@@ -30,6 +30,7 @@ PROFILE = "cassorm"
 """The name of the driver's execution profile for what we send."""
 
 _AGAIN_S = 0.2
+_VERSION = "SELECT schema_version FROM system.local WHERE key = 'local'"
 
 _BATCH_KINDS = {"logged": BatchType.LOGGED, "unlogged": BatchType.UNLOGGED, "counter": BatchType.COUNTER}
 
@@ -78,7 +79,7 @@ class Wire:
         self._session = session
         self._protocol_version: int = cluster.protocol_version
         self._known = KnownStatements()
-        self._known.listen_to(cluster.control_connection)
+        self._known.listen_to(cluster.control_connection, self._schema_version)
         session.client_protocol_handler = rows_handler(self._known)
 
     # -- never block ---------------------------------------------------------------------------------------------
@@ -231,6 +232,15 @@ class Wire:
         connection = self._cluster.control_connection.get_connections()[0]
         answer = connection.wait_for_response(OptionsMessage(), timeout=self._session.default_timeout)
         return dict(getattr(answer, "options", None) or {})
+
+    def _schema_version(self, connection: Any) -> object:
+        try:
+            answer = connection.wait_for_response(
+                QueryMessage(_VERSION, ConsistencyLevel.ONE), timeout=self._session.default_timeout
+            )
+            return answer.parsed_rows[0][0]
+        except Exception:  # whatever is wrong with that connection, the driver finds out by itself
+            return None
 
     def shutdown(self) -> None:
         """Close every connection."""

@@ -202,11 +202,21 @@ async def test_user_types_are_written_with_the_fields_that_they_have_now(session
     assert found == [{"pp": 1, "q": "x", "r": None}, {"pp": 1, "q": "x", "r": 3}]
 
 
-async def test_after_a_time_without_word_every_statement_is_prepared_again(sessions: tuple[Session, Session]) -> None:
-    ours, _ = sessions
+async def test_when_word_may_have_been_missed_every_statement_is_prepared_again(
+    sessions: tuple[Session, Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = sessions
     select = await ours.prepare("SELECT key FROM system.local WHERE key = ?")
-    control = ours._wire._cluster.control_connection
-    await asyncio.get_running_loop().run_in_executor(None, control._reconnect)
+    control, loop = ours._wire._cluster.control_connection, asyncio.get_running_loop()
+    await loop.run_in_executor(None, control._reconnect)
+    select.stale = False
+    # Nothing has changed while the connection was replaced.
+    await loop.run_in_executor(None, control._reconnect)
+    assert not select.stale
+    with monkeypatch.context() as deaf:
+        deaf.setattr(control, "_handle_schema_change", lambda event: None)
+        await theirs.ddl(f"CREATE TABLE {some('missed')} (k int PRIMARY KEY)")
+        await loop.run_in_executor(None, control._reconnect)
     assert select.stale
     assert (await ours.execute(select, ("local",))).rows == [("local",)]
     assert not select.stale
