@@ -130,7 +130,7 @@ def scan(values: dict[str, Any]) -> str:
 def peers(values: dict[str, Any]) -> str:
     versions = values["versions"]
     rows = [
-        "operation | side | in flight | per s | ratio | p50 ms | p99 ms | CPU s/1,000 | ratio",
+        "operation | side | in flight | per s | ratio | p50 ms | p99 ms | CPU s/1,000 | CPU ratio",
         "--- | " * 8 + "---",
     ]
     for operation, sides in values["cases"].items():
