@@ -80,6 +80,8 @@ class Session:
             UnavailableError: no node answered; prepare again.
         """
         self._check_usable()
+        if not isinstance(text, str):
+            raise QueryError(f"{shortened(repr(text))} is no statement", where="prepare", remedy="Give CQL text")
         key = text, tuple(raw)
         prepared = self._prepared.kept(key) or await self._prepared.get(key)
         if check is not None and check not in prepared.checks:
@@ -139,8 +141,8 @@ class Session:
             self._wire.bind,
             statement,
             params,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=statement.reads
             if idempotent is None
             else _repeatable(idempotent, statement.text, once=statement.conditional or statement.counts),
@@ -239,8 +241,8 @@ class Session:
             self._wire.batch,
             items,
             kind=kind,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=_repeatable(idempotent, text, once=conditional or counts),
         )
         return await self._exchange(
@@ -315,8 +317,8 @@ class Session:
         make = partial(
             self._wire.simple,
             text,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=is_read(text) if idempotent is None else _repeatable(idempotent, text, once=conditional),
             page_size=page_size,
         )
@@ -340,6 +342,7 @@ class Session:
         if watching:
             told = _as_sent(text, params, batch, following=page_state is not None)
             asking = [each for each in watching if each.traces(told.text)]
+        timeout_s = self._timeout_s if timeout is None else _seconds(timeout)
         bridge = self._bridge
         if not bridge.take_turn():
             await self._queue_up(text)
@@ -352,7 +355,6 @@ class Session:
             if isinstance(error, CassormError):
                 raise
             raise self._wire.unsent(error, text) from error
-        timeout_s = self._timeout_s if timeout is None else timeout.total_seconds()
         bridge.watch(request, timeout_s)
         for each in watching:
             each.sent(told)
@@ -432,6 +434,18 @@ def _as_sent(text: str, params: Sequence[Any], batch: BatchKind | None, *, follo
     texts = (f"  {prepared.text};" for prepared, _ in params)
     whole = "\n".join([f"BEGIN {batch.upper()} BATCH", *texts, "APPLY BATCH"])
     return SentStatement(whole, tuple(value for _, values in params for value in values))
+
+
+def _level(consistency: Consistency) -> int:
+    if not isinstance(consistency, Consistency):
+        raise QueryError(f"a consistency of {consistency!r}", where="session", remedy="Give one of Consistency")
+    return consistency.value
+
+
+def _seconds(timeout: timedelta) -> float:
+    if not isinstance(timeout, timedelta) or timeout <= timedelta(0):
+        raise QueryError(f"a timeout of {timeout!r}", where="session", remedy="Give a timedelta above zero")
+    return timeout.total_seconds()
 
 
 def _repeatable(idempotent: bool, text: str, *, once: bool) -> bool:

@@ -25,6 +25,17 @@ def leave() -> None:
     _outside.set(tuple(outside))
 
 
+def given_session(session: Session | None) -> Session | None:
+    """The session itself, when it is one, or none.
+
+    Raises:
+        QueryError: it is something else.
+    """
+    if session is not None and not isinstance(session, Session):
+        raise QueryError(f"using({session!r})", where="query", remedy="Give the database: using(db)")
+    return session
+
+
 def session_for(given: Session | None, where: str) -> Session:
     """The session that was given, else that of the context.
 

@@ -22,7 +22,7 @@ from cassorm.driver.tracing import Trace
 from cassorm.errors import ModelError, QueryError, RowCountError
 from cassorm.orm.batch import Batch
 from cassorm.orm.context import current_keyspace, enter, leave
-from cassorm.orm.expressions import Expression
+from cassorm.orm.expressions import Expression, listed
 from cassorm.orm.from_schema import models_of
 from cassorm.orm.hooks import run_hooks
 from cassorm.orm.model import Model, remember, stored_row
@@ -315,7 +315,10 @@ class Database(Session):
             QueryError: a key is incomplete or does not fit; nothing was sent.
         """
         plan = plan_of(model)
-        encoded = [tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {})) for key in keys]
+        encoded = [
+            tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {}))
+            for key in listed(keys, "get_many()", where=plan.where)
+        ]
         gets: list[Get[M]] = [Get(plan, key).using(self, consistency=consistency, timeout=timeout) for key in encoded]
         found: list[M | None] = [None] * len(gets)
 
@@ -335,8 +338,7 @@ class Database(Session):
         Raises:
             QueryError: the query cannot be answered with `field` given, or a value does not fit; nothing was sent.
         """
-        distinct = list(dict.fromkeys(values))
-        plan = query.plan
+        plan, distinct = _asked(query, field, values)
         if plan.key == (field.field,) and query == Query.of(plan):
             model: Any = plan.model
             rows = await self.get_many(model, [(value,) for value in distinct], concurrency=concurrency)
@@ -368,7 +370,7 @@ class Database(Session):
 
         `progress` is called with the number of those done after each.
         """
-        todo = list(instances)
+        todo = listed(instances, "insert_many()", where="database")
         results: list[Written[M]] = [Written(instance) for instance in todo]
         done = 0
 
@@ -432,6 +434,21 @@ class Database(Session):
         return Raw(self, text, params, into, options)
 
 
+def _asked(query: Query[R], field: Expression[K], values: Iterable[K]) -> tuple[ModelPlan, list[K]]:
+    if not isinstance(query, Query) or not isinstance(field, Expression):
+        raise QueryError(
+            f"related() of {query!r} by {field!r}",
+            where="database",
+            remedy="Give a query and a field: Child.where(), Child.of",
+        )
+    try:
+        return query.plan, list(dict.fromkeys(listed(values, "related()", where=query.plan.where)))
+    except TypeError as error:
+        raise QueryError(
+            f"related(): {error}", where=field.field.where, remedy="Give values that can be keys"
+        ) from error
+
+
 def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Schema:
     """The tables and user types of these models as one value.
 
@@ -488,7 +505,7 @@ def connect(
 
 async def _each(run: Callable[[int], Any], count: int, concurrency: int) -> None:
     """Run for each number below `count`, at most `concurrency` at once."""
-    if not 0 < concurrency <= _MOST_CONCURRENT:
+    if not isinstance(concurrency, int) or not 0 < concurrency <= _MOST_CONCURRENT:
         raise QueryError(
             f"a concurrency of {concurrency}", where="database", remedy=f"Give a number from 1 to {_MOST_CONCURRENT}"
         )

@@ -115,6 +115,17 @@ class Comparable(Generic[T]):
     __hash__ = None  # type: ignore[assignment]
 
 
+def listed(values: Iterable[T], what: str, *, where: str) -> list[T]:
+    """The values of `what`.
+
+    Raises:
+        QueryError: it is given one value, or none that has an order.
+    """
+    if isinstance(values, str | bytes | Expression) or not isinstance(values, Iterable):
+        raise QueryError(f"{what} of {values!r}", where=where, remedy="Give a list of values")
+    return list(values)
+
+
 class Expression(Comparable[T]):
     """A column of a model, as the class's attribute: compare it, order by it, assign to it."""
 
@@ -156,9 +167,7 @@ class Expression(Comparable[T]):
             QueryError: a value does not fit the column.
         """
         field = self.field
-        if isinstance(values, str | bytes | Expression) or not isinstance(values, Iterable):
-            raise QueryError(f"in_({values!r})", where=field.where, remedy="Give a list of values")
-        encoded = [field.encode(value) for value in values]
+        encoded = [field.encode(value) for value in listed(values, "in_()", where=field.where)]
         if len(encoded) == 1:
             # Servers do with one value what they refuse with several.
             return Condition(field, "=", f"{field.quoted} = ?", (encoded[0],))

@@ -176,10 +176,11 @@ def plan_of(model: type[Any]) -> ModelPlan:
     Raises:
         ModelError: the class is abstract, or declared wrongly.
     """
-    found = model.__dict__.get(_PLAN)
+    said: Mapping[str, Any] = getattr(model, "__dict__", {})
+    found = said.get(_PLAN)
     if isinstance(found, ModelPlan):
         return found
-    options = model.__dict__.get("__cassorm_options__")
+    options = said.get("__cassorm_options__")
     if not isinstance(options, TableOptions):
         raise ModelError(
             "is no model with a table",

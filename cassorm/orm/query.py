@@ -13,7 +13,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.paging import Pages
 from cassorm.driver.session import PAGE_SIZE, Session
 from cassorm.errors import QueryError, RowCountError
-from cassorm.orm.context import current_keyspace, current_session, session_for
+from cassorm.orm.context import current_keyspace, current_session, given_session, session_for
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
 from cassorm.orm.fan_out import MOST_TOGETHER, JoinedPages
 from cassorm.orm.field_plan import FieldPlan
@@ -58,7 +58,7 @@ class Get(Generic[M]):
         """The same, on this session, with these options."""
         given: dict[str, Any] = {"consistency": self.consistency, "timeout": self.timeout}
         given |= read_options(self.plan.where, consistency=consistency, timeout=timeout)
-        return Get(self.plan, self.key, session or self.session, **given)
+        return Get(self.plan, self.key, given_session(session) or self.session, **given)
 
     def __await__(self) -> Generator[Any, None, M | None]:
         return self._run().__await__()
@@ -162,7 +162,7 @@ class Query(Selection[M]):
     ) -> "Query[M]":
         """The same, on this session, with these options."""
         given = read_options(self.plan.where, consistency=consistency, timeout=timeout, page_size=page_size)
-        return replace(self, session=session or self.session, options=self.options | given)
+        return replace(self, session=given_session(session) or self.session, options=self.options | given)
 
     def into(self, model: type[N]) -> "Query[N]":
         """The rows as instances of another model, which has some of the fields, by name; no other column is read.

@@ -24,6 +24,10 @@ class Raw(Generic[R]):
     def __init__(
         self, session: Session, text: str, params: Sequence[object], into: type[BaseModel] | None, options: Any
     ) -> None:
+        if into is not None and not (isinstance(into, type) and issubclass(into, BaseModel)):
+            raise QueryError(
+                f"into={into!r}", where=str(text), remedy="Give a pydantic model, or leave it out for tuples"
+            )
         self._session = session
         self._text = text
         self._params = params

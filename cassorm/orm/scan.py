@@ -11,7 +11,7 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.prepared import WHOLE, Prepared
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, given_session, session_for
 from cassorm.orm.expressions import Expression
 from cassorm.orm.hydration import Hydrate
 from cassorm.orm.model_plan import ModelPlan
@@ -68,7 +68,7 @@ class Scan(Generic[M]):
         progress: Callable[[ScanProgress], None] | None = None,
     ) -> Self:
         """The same, on this session; `progress` is called after each range."""
-        self._session = session or self._session
+        self._session = given_session(session) or self._session
         self._options |= read_options(self._plan.where, consistency=consistency, timeout=timeout)
         self._report = progress or self._report
         return self

@@ -11,7 +11,7 @@ from cassorm.driver.session import Session
 from cassorm.errors import QueryError
 from cassorm.orm.codec import of_int
 from cassorm.orm.codec import timestamp as moments
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, given_session, session_for
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.model_plan import ModelPlan, seconds
 from cassorm.orm.query_rules import check_conditions
@@ -181,7 +181,7 @@ class _Write(Generic[M]):
             timeout=timeout,
             idempotent=idempotent,
         )
-        return replace(self, session=session or self.session, options=self.options | given)
+        return replace(self, session=given_session(session) or self.session, options=self.options | given)
 
     @property
     def conditional(self) -> bool:

@@ -1,7 +1,7 @@
 """Ten thousand values that try to be more than that, through everything that takes one: stored as they are, no more."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from cassorm.orm.markers import SAI, Frozen
 from cassorm.orm.model import Model
 from cassorm.orm.page_tokens import PageSecrets
 from cassorm.orm.user_types import Udt
+from tests.unit.test_orm_bad_input import JUNK
 from tests.unit.test_orm_injection import PIECES, odd
 
 pytestmark = pytest.mark.cluster
@@ -157,6 +158,59 @@ async def test_tokens_of_pages_and_scans_that_nobody_gave_are_refused(db: Databa
             await query.page(5, junk)
         with pytest.raises(CassormError):
             Fuzzed.scan(resume=junk)
+
+
+async def awaited(what: Any) -> Any:
+    return await what
+
+
+async def test_whatever_a_database_is_given_it_answers_with_an_error_of_ours(db: Database) -> None:
+    given: Any = db
+    victim: Any = Victim
+    calls: dict[str, Callable[[Any], Awaitable[Any]]] = {
+        "insert": given.insert,
+        "insert ttl": lambda junk: given.insert(Word(text="a"), ttl=junk),
+        "insert timeout": lambda junk: given.insert(Word(text="a"), timeout=junk),
+        "insert consistency": lambda junk: given.insert(Word(text="a"), consistency=junk),
+        "save": given.save,
+        "delete": given.delete,
+        "refresh": given.refresh,
+        "create": given.create,
+        "insert_many": given.insert_many,
+        "insert_many each": lambda junk: given.insert_many([junk]),
+        "insert_many at once": lambda junk: given.insert_many([Word(text="a")], concurrency=junk),
+        "get_many": lambda junk: given.get_many(Word, junk),
+        "get_many each": lambda junk: given.get_many(Word, [junk]),
+        "get_many of": lambda junk: given.get_many(junk, ["a"]),
+        "related": lambda junk: given.related(Word.where(), Word.text, junk),
+        "related by": lambda junk: given.related(Word.where(), junk, ["a"]),
+        "related of": lambda junk: given.related(junk, Word.text, ["a"]),
+        "cql": lambda junk: awaited(given.cql(junk)),
+        "cql values": lambda junk: awaited(given.cql("SELECT * FROM word WHERE text = ?", junk)),
+        "cql value": lambda junk: awaited(given.cql("SELECT * FROM word WHERE text = ?", [junk])),
+        "cql into": lambda junk: awaited(given.cql("SELECT * FROM word", into=junk)),
+        "get": lambda junk: awaited(victim.get(junk).using(given)),
+        "using": lambda junk: awaited(victim.get(1).using(junk)),
+        "page": lambda junk: victim.where(victim.id == 1).using(given).page(junk),
+        "page token": lambda junk: victim.where(victim.id == 1).using(given).page(5, junk),
+        "page size": lambda junk: victim.where(victim.id == 1).using(given, page_size=junk).all(),
+        "timeout": lambda junk: victim.where(victim.id == 1).using(given, timeout=junk).all(),
+        "execute": given.execute,
+        "prepare": given.prepare,
+        "load_schema": lambda junk: given.load_schema(junk, {"fields": {"id": "int"}, "key": ["id"]}, create=False),
+        "load_schema of": lambda junk: given.load_schema("x", junk, create=False),
+        "create_keyspace": lambda junk: given.create_keyspace(junk if junk != "" else None, 0),
+    }
+    wrong = []
+    for name, call in calls.items():
+        for junk in JUNK:
+            try:
+                await call(junk)
+            except Exception as error:
+                if not isinstance(error, CassormError):
+                    wrong.append((name, junk, error))
+    assert wrong == []
+    assert [row async for row in Victim.scan().using(db)] == [Victim(id=1, text="unharmed")]
 
 
 async def test_names_of_a_loaded_schema_are_refused_before_anything_is_sent(db: Database) -> None:
