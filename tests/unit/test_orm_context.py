@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 
 from cassorm.errors import QueryError
+from cassorm.orm import context
 from cassorm.orm.context import enter, leave, session_for
 
 ONE: Any = "one"
 TWO: Any = "two"
-NOBODY: Any = None
 
 
 @pytest.fixture(autouse=True)
 def in_no_block() -> Iterator[None]:
     """Outside of every block, whatever the run's own session has entered."""
-    enter(NOBODY)
+    session, outside = context.current_session.set(None), context._outside.set(())
     yield
-    leave()
+    context._outside.reset(outside)
+    context.current_session.reset(session)
 
 
 def current() -> Any:
