@@ -13,8 +13,8 @@ PYTEST_ARGS ?=
 demo: $(VENV)/installed-all  ## Replay a month of shop data through event streams on a real Cassandra
 	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA)
 
-test: setup  ## Every test, on a real Cassandra that it starts itself
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: setup  ## Every test, on a real Cassandra that it starts itself: one for each of two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup  ## Style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -7,8 +7,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
+PEERS = {"async_cassandra": "async-cassandra", "bare": "the bare driver", "bare_dicts": "the bare driver"}
 BEGIN, END = "<!-- figures: python -m benchmarks.tables -->", "<!-- end of figures -->"
-ORDER = ("write", "read", "append", "replay", "load")
+ORDER = ("write", "read", "append", "replay", "load", "orm", "scan", "compare")
 
 
 def main() -> None:
@@ -33,7 +34,9 @@ def page(text: str, figures: list[dict[str, Any]]) -> str:
 
 def section(values: dict[str, Any]) -> str:
     what, command = values["benchmark"], f"cassorm bench {values['benchmark']} --local"
-    body = {"replay": replay, "load": load}.get(what, compared)(values)
+    if what == "compare":
+        command = "python -m benchmarks.compare"
+    body = {"replay": replay, "load": load, "scan": scan, "compare": peers}.get(what, compared)(values)
     return f"### {what}\n\n`{command}`; {place(values)}.\n\n{body}"
 
 
@@ -102,6 +105,61 @@ def load(values: dict[str, Any]) -> str:
     return (
         f"{table(rows)}\n\nLong over short: **{figures['ratio']:.2f}**. "
         f"Filled with {figures['fill_per_s']:,.0f} events/s, in appends of 1,000."
+    )
+
+
+def scan(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = [f"scan of {figures['rows']:,} rows | rows/s | ratio | CPU s/1,000,000", "--- | --- | --- | ---"]
+    for name, what in (
+        ("bare", "a paged SELECT of the bare driver, row by row"),
+        ("tuples", "`Model.scan().values(...)`"),
+        ("models", "`Model.scan()`"),
+    ):
+        ratio = f"**{figures[f'{name}_ratio']:.2f}**" if name != "bare" else ""
+        each = figures[name]
+        rows.append(f"{what} | {each['rows_per_s']:,.0f} | {ratio} | {each['cpu_s_per_million']:.2f}")
+    resident = figures["resident"]
+    return (
+        f"{table(rows)}\n\nPages of {figures['page_size']:,} rows, {figures['parallel']} ranges at once. Resident memory: "
+        f"{resident['after_tenth_bytes'] / 1e6:.0f} MB behind a tenth of the rows, at most "
+        f"{resident['peak_bytes'] / 1e6:.0f} MB during all of them."
+    )
+
+
+def peers(values: dict[str, Any]) -> str:
+    versions = values["versions"]
+    rows = [
+        "operation | side | in flight | per s | ratio | p50 ms | p99 ms | CPU s/1,000 | CPU ratio",
+        "--- | " * 8 + "---",
+    ]
+    for operation, sides in values["cases"].items():
+        for side, figures in sorted(sides.items(), key=lambda item: -item[1]["per_s"]):
+            name = PEERS.get(side, side)
+            known = f" {versions[name]}" if name in versions else ""
+            note = f" ({figures['note']})" if figures["note"] else ""
+            rows.append(
+                f"{operation} | {name}{known}{note} | {figures['concurrency']} | {figures['per_s']:,.0f} | "
+                f"{figures['ratio']:.2f} | {figures['latency']['p50_ms']:.1f} | {figures['latency']['p99_ms']:.1f} | "
+                f"{figures['cpu_s_per_1000']:.3f} | {figures['cpu_ratio']:.2f}"
+            )
+    missing = [f"{PEERS.get(side, side)} took no part: {why}." for side, why in values["missing"].items()]
+    counted = sum(row["counted"] for row in values["verified"])
+    lost = [
+        f"{PEERS.get(row['side'], row['side'])} {row['unanswered']:,}"
+        for row in values["verified"]
+        if row["unanswered"]
+    ]
+    unanswered = f"; inserts that failed: {', '.join(lost)}" if lost else ""
+    return "\n\n".join(
+        [
+            table(rows),
+            *missing,
+            (
+                f"Baseline: {values['honesty']['ratio']:.2f} of its yardstick. Counted afterwards: {counted:,} inserted rows, "
+                f"none missing{unanswered}."
+            ),
+        ]
     )
 
 

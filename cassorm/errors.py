@@ -16,6 +16,8 @@ CassormError
 |- RowError                   a stored row that does not fit its model
 |  `- RowCountError           one row was asked for; there was none, or more
 |- StaleRowError              RELOAD: the row has changed since it was read
+|- UniqueError                another row holds the value of a unique column
+|  `- ClaimPendingError       SAFE: another row is being written with it, or was until a crash
 |- EventStoreError
 |  |- ConflictError           RELOAD: another writer was first
 |  |- StreamNotFoundError     no such stream
@@ -198,6 +200,27 @@ class StaleRowError(CassormError):
     def __init__(self, where: str, *, found: Mapping[str, Any], problem: str) -> None:
         self.found = dict(found)
         super().__init__(problem, where=where, remedy="Read the row again, decide again, and save it then")
+
+
+class UniqueError(CassormError):
+    """Another row holds the value of a unique column; nothing was written unless the message says so.
+
+    `columns` are the fields whose values together are taken, `owner` is the key of the row that holds them. The value
+    itself is not in the message: it is often one that logs must not keep.
+    """
+
+    def __init__(
+        self, where: str, *, columns: Sequence[str], owner: Mapping[str, Any], problem: str, remedy: str
+    ) -> None:
+        self.columns = tuple(columns)
+        self.owner = dict(owner)
+        super().__init__(problem, where=where, remedy=remedy)
+
+
+class ClaimPendingError(UniqueError):
+    """Another row is being written with the value of a unique column, or was until a crash: call again a little later."""
+
+    retry = Retry.SAFE
 
 
 class EventStoreError(CassormError):

@@ -12,7 +12,7 @@ from typing import Any
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, RoundRobinPolicy, TokenAwarePolicy
-from cassandra.query import UNSET_VALUE, tuple_factory
+from cassandra.query import UNSET_VALUE, SimpleStatement, dict_factory, tuple_factory
 
 from cassorm.bench.sample import Sample
 from cassorm.driver.consistency import Consistency
@@ -35,7 +35,7 @@ class Bare:
     unset: object = UNSET_VALUE
     """As a parameter: leave the column as it is."""
 
-    def __init__(self, settings: Settings, *, datacenter: str, nodes: int) -> None:
+    def __init__(self, settings: Settings, *, datacenter: str, nodes: int, dict_rows: bool = False) -> None:
         points = settings.contact_points()
         auth = None
         if settings.user is not None and settings.password is not None:
@@ -48,7 +48,7 @@ class Bare:
             consistency_level=Consistency.LOCAL_QUORUM.value,
             serial_consistency_level=Consistency.LOCAL_SERIAL.value,
             request_timeout=_REQUEST_TIMEOUT_S,
-            row_factory=tuple_factory,
+            row_factory=dict_factory if dict_rows else tuple_factory,
         )
         self._cluster = Cluster(
             points,
@@ -150,6 +150,17 @@ class Bare:
             execute(prepared, params()).add_callbacks(succeed, fail)
         ended.wait(seconds)
         return Sample(counts[0], perf_counter() - start, process_time() - cpu, counts[1])
+
+    def rows(self, prepared: Any, params: Sequence[object]) -> list[Any]:
+        """The rows of one execution."""
+        return list(self._session.execute(prepared, params))
+
+    def scan(self, text: str, *, page_size: int) -> int:
+        """How many rows a paged SELECT gives, read one by one."""
+        count = 0
+        for _ in self._session.execute(SimpleStatement(text, fetch_size=page_size)):
+            count += 1
+        return count
 
     def close(self) -> None:
         """Close every connection."""

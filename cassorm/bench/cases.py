@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cassorm.bench.baseline import Bare, Params
 
 Side = Literal["bare", "cassorm"]
-Measured = Literal["write", "append", "read"]
 
 _NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
 _WORDS = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor. "
@@ -76,18 +75,8 @@ class Case:
     tables: Mapping[Side, Counted]
 
 
-async def cases(what: Measured, session: Session, bare: "Bare", workload: Workload, keyspace: str) -> list[Case]:
-    """Create the tables that a benchmark needs, and return what it measures."""
-    match what:
-        case "write":
-            return [await _write(session, bare, workload, keyspace)]
-        case "read":
-            return [await _read(session, bare, workload, keyspace)]
-        case "append":
-            return await _append(session, bare, workload, keyspace)
-
-
-def _any(_: object) -> bool:
+def any_answer(_: object) -> bool:
+    """Whether an operation counts whose answer holds nothing to look at."""
     return True
 
 
@@ -124,7 +113,8 @@ def sample_value(column: BenchColumn) -> object:
     return values[column.type]
 
 
-async def _write(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> Case:
+async def write_cases(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> list[Case]:
+    """Rows, one by one."""
     tables = {"bare": _table("written_bare", workload, keyspace), "cassorm": _table("written", workload, keyspace)}
     await ensure_tables(session, tables.values())
     make = row_maker(workload.columns)
@@ -139,20 +129,22 @@ async def _write(session: Session, bare: "Bare", workload: Workload, keyspace: s
         return make(new_id())
 
     key = next(iter(workload.columns))
-    return Case(
+    case = Case(
         name="write",
         rows=1,
         prepared=await asyncio.to_thread(bare.prepare, texts["bare"]),
         once=params,
         bare_worker=lambda: params,
-        bare_accepts=_any,
+        bare_accepts=any_answer,
         worker=lambda: lambda: execute(ours, make(new_id())),
-        accepts=_any,
+        accepts=any_answer,
         tables={"bare": Counted("written_bare", key), "cassorm": Counted("written", key)},
     )
+    return [case]
 
 
-async def _read(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> Case:
+async def read_cases(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> list[Case]:
+    """Rows by their keys."""
     table = _table("rows", workload, keyspace)
     await ensure_tables(session, [table])
     key = next(iter(workload.columns))
@@ -175,7 +167,7 @@ async def _read(session: Session, bare: "Bare", workload: Workload, keyspace: st
     def params() -> tuple[object, ...]:
         return (choice(),)
 
-    return Case(
+    case = Case(
         name="read",
         rows=0,
         prepared=await asyncio.to_thread(bare.prepare, text),
@@ -186,12 +178,14 @@ async def _read(session: Session, bare: "Bare", workload: Workload, keyspace: st
         accepts=lambda result: len(result.rows) == 1,
         tables={"cassorm": Counted(table.name, key, rows=workload.rows)},
     )
+    return [case]
 
 
 # -- events ----------------------------------------------------------------------------------------------------------
 
 
-async def _append(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> list[Case]:
+async def append_cases(session: Session, bare: "Bare", workload: Workload, keyspace: str) -> list[Case]:
+    """Events, appended to streams."""
     names = {
         "bare": TableNames(events="events_bare", snapshots="snapshots_bare"),
         "cassorm": TableNames(),
@@ -222,7 +216,7 @@ async def _append(session: Session, bare: "Bare", workload: Workload, keyspace: 
                 bare_worker=partial(_bare_appends, bare.unset, count, workload.appends_per_stream),
                 bare_accepts=lambda rows: rows[0][0] is True,
                 worker=partial(_appends, store, count, workload.appends_per_stream),
-                accepts=_any,
+                accepts=any_answer,
                 tables=counted,
             )
         )

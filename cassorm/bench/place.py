@@ -7,9 +7,8 @@ from uuid import uuid4
 
 from cassorm.bench.machine import Engine, engine
 from cassorm.cql.identifiers import quote_keyspace
-from cassorm.driver.connect import connect
-from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
+from cassorm.orm.database import Database, connect
 from cassorm.schema.apply import ensure_keyspace
 
 
@@ -17,9 +16,10 @@ from cassorm.schema.apply import ensure_keyspace
 class Place:
     """A session, and a keyspace of its own."""
 
-    session: Session
+    session: Database
     keyspace: str
     engine: Engine
+    settings: Settings
 
 
 @asynccontextmanager
@@ -35,6 +35,6 @@ async def open_place(settings: Settings, *, local: bool, replication: int = 1) -
         found = await engine(session, local=local)
         await ensure_keyspace(session, keyspace, replication)
         try:
-            yield Place(session, keyspace, found)
+            yield Place(session, keyspace, found, settings)
         finally:
             await session.ddl(f"DROP KEYSPACE IF EXISTS {quote_keyspace(keyspace)}")

@@ -9,12 +9,14 @@ from itertools import pairwise
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any, get_args
 
-from cassorm.bench.cases import Case, Counted, Measured, Side, cases
+from cassorm.bench.cases import Case, Counted, Side
+from cassorm.bench.measured import Measured, cases
 from cassorm.bench.sample import Sample, median
 from cassorm.bench.workload import Workload
 from cassorm.cql.identifiers import quote, quote_table
 from cassorm.driver.session import Session
 from cassorm.errors import CassormError
+from cassorm.orm.database import Database
 
 if TYPE_CHECKING:
     from cassorm.bench.baseline import Bare
@@ -144,7 +146,7 @@ async def drive(
 class Runner:
     """Runs what a workload says, once, in a keyspace of its own."""
 
-    session: Session
+    session: Database
     bare: "Bare"
     workload: Workload
     keyspace: str

@@ -1,4 +1,4 @@
-"""What the benchmarks of whole streams say at the end."""
+"""What the benchmarks of whole streams and tables say at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cassorm.bench.machine import Engine, Machine
 from cassorm.bench.report import milliseconds, place
+from cassorm.bench.scan import Scanned
 from cassorm.bench.streams import Load, Replay
 from cassorm.bench.workload import Workload
 
@@ -14,7 +15,7 @@ _MB = 1e6
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """A benchmark of whole streams; it raises rather than being void when an event is missing."""
+    """A benchmark of whole streams or tables; it raises rather than being void when something is missing."""
 
     benchmark: str
     started: datetime
@@ -22,7 +23,7 @@ class StreamReport:
     versions: dict[str, str]
     engine: Engine
     workload: Workload
-    figures: Load | Replay
+    figures: Load | Replay | Scanned
     void: str | None = None
 
     def table(self) -> tuple[Sequence[str], list[Sequence[str]]]:
@@ -37,6 +38,15 @@ class StreamReport:
                     ("from the node", figures.node),
                 )
             ]
+        if isinstance(figures, Scanned):
+            return ("scan", "rows/s", "ratio", "cpu s/1,000,000"), [
+                (name, f"{each.rows_per_s:,.0f}", ratio, f"{each.cpu_s_per_million:.2f}")
+                for name, each, ratio in (
+                    ("bare driver, paged SELECT", figures.bare, ""),
+                    ("into tuples", figures.tuples, f"{figures.tuples_ratio:.2f}"),
+                    ("into models", figures.models, f"{figures.models_ratio:.2f}"),
+                )
+            ]
         return ("load", "p50 ms", "p95 ms", "p99 ms", "max ms"), [
             (name, *milliseconds(latency))
             for name, latency in (
@@ -49,10 +59,10 @@ class StreamReport:
     def remarks(self) -> list[str]:
         """What else there is to say, a line each."""
         figures = self.figures
-        if isinstance(figures, Replay):
+        if not isinstance(figures, Load):
             memory = figures.resident
             first, peak, growth = memory.after_tenth_bytes / _MB, memory.peak_bytes / _MB, memory.growth_bytes / _MB
-            lines = [f"resident: {first:.0f} MB behind a tenth of the events, {peak:.0f} MB at most: {growth:+.1f} MB"]
+            lines = [f"resident: {first:.0f} MB behind a tenth of it, {peak:.0f} MB at most: {growth:+.1f} MB"]
         else:
             lines = [
                 f"long over short: {figures.ratio:.2f}",

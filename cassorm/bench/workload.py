@@ -86,6 +86,8 @@ class Workload(_Form):
     """The sizes of an append that `append` measures."""
     appends_per_stream: Count = 10
     """After so many appends to a stream, a new one is begun."""
+    scan_rows: Count = 1_000_000
+    """The rows of the table that `scan` reads as a whole."""
     replay_events: Count = 100_000
     """The length of the stream that `replay` reads."""
     short_stream: Count = 100
@@ -116,6 +118,7 @@ class Workload(_Form):
                 "seconds": min(self.seconds, 0.2),
                 "warmup_seconds": min(self.warmup_seconds, 0.3),
                 "rows": min(self.rows, 200),
+                "scan_rows": min(self.scan_rows, 2_000),
                 "replay_events": min(self.replay_events, 2_000),
                 "long_stream": min(self.long_stream, 2_000),
                 "loads": min(self.loads, 5),

@@ -17,12 +17,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cassorm.bench.cases import Measured
 from cassorm.bench.machine import machine, versions
+from cassorm.bench.measured import Measured
 from cassorm.bench.place import Place, open_place
 from cassorm.bench.report import Report, as_json_data, make_report, save
 from cassorm.bench.runner import Progress as Tell
 from cassorm.bench.runner import Runner
+from cassorm.bench.scan import Scanned, scan
 from cassorm.bench.stream_report import StreamReport
 from cassorm.bench.streams import Load, Replay, load, replay
 from cassorm.bench.workload import Workload, load_workload
@@ -39,14 +40,17 @@ class What(StrEnum):
     WRITE = "write"
     APPEND = "append"
     READ = "read"
+    ORM = "orm"
     REPLAY = "replay"
     LOAD = "load"
+    SCAN = "scan"
 
 
-COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read"}
-STREAMS: Mapping[What, Callable[[Place, Workload, Tell], Awaitable[Load | Replay]]] = {
+COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read", What.ORM: "orm"}
+STREAMS: Mapping[What, Callable[[Place, Workload, Tell], Awaitable[Load | Replay | Scanned]]] = {
     What.REPLAY: replay,
     What.LOAD: load,
+    What.SCAN: scan,
 }
 
 
@@ -83,8 +87,9 @@ def bench(
 ) -> None:
     """Measure the public API beside the bare driver, on any Cassandra or ScyllaDB.
 
-    write, append and read compare one statement, in turns on one node that was warmed up; what was written is counted
-    afterwards. replay reads a long stream of events; load loads an aggregate with a very long stream and a snapshot.
+    write, append, read and orm compare statements, in turns on one node that was warmed up; what was written is counted
+    afterwards. scan reads a whole table, replay a long stream of events; load loads an aggregate with a very long
+    stream and a snapshot.
 
     Everything happens in a keyspace of its own, dropped in the end. Exit code 1: the figures are void, and why.
     """

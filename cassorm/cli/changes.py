@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
+from cassorm.cli.connection import Hosts, KeyspaceOption, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
+from cassorm.cli.wanted import Models, Paths, again, wanted
 from cassorm.driver.settings import Settings
+from cassorm.schema import copy, history
 from cassorm.schema.changes import Change, Effect
-from cassorm.schema.history import TABLE
 from cassorm.schema.keyspace import Schema
-from cassorm.schema.load import load_all
 from cassorm.schema.plan import compare_live
 
 Options = Annotated[bool, typer.Option(help="Compare the options that the files set.")]
@@ -20,13 +20,14 @@ Whole = Annotated[
     bool, typer.Option("--whole", help="The files declare the whole keyspace: report other tables and types.")
 ]
 # The toolkit's own tables are nobody's surplus.
-BOOKKEEPING = (TABLE,)
+BOOKKEEPING = (history.TABLE, copy.TABLE)
 _EFFECTS: tuple[Effect, ...] = ("safe", "loses data", "impossible")
 
 
 def diff(
-    paths: Paths,
+    paths: Paths = None,
     *,
+    models: Models = None,
     keyspace: KeyspaceOption = None,
     options: Options = True,
     extra: Extra = True,
@@ -35,18 +36,20 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """List what the cluster has otherwise than the files say; nothing is changed. Exit code 1: there are differences."""
-    found = _found(paths, keyspace, hosts, options=options, extra=extra, whole=whole)
+    schema = wanted(paths, models)
+    found = _found(schema, keyspace, hosts, options=options, extra=extra, whole=whole)
     data({"differences": [_difference(change) for change in found]}, _listed(found), as_json=as_json)
     if not found:
         note("no differences")
         return
-    note(f"{count(len(found), 'difference')}. Next: cassorm schema plan {' '.join(map(str, paths))}")
+    note(f"{count(len(found), 'difference')}. Next: cassorm schema plan {again(paths, models)}")
     raise typer.Exit(NEGATIVE)
 
 
 def plan(
-    paths: Paths,
+    paths: Paths = None,
     *,
+    models: Models = None,
     keyspace: KeyspaceOption = None,
     options: Options = True,
     extra: Extra = False,
@@ -58,7 +61,8 @@ def plan(
 
     Exit code 1: a step loses data, or cannot be made by any statement.
     """
-    found = _found(paths, keyspace, hosts, options=options, extra=extra, whole=whole)
+    schema = wanted(paths, models)
+    found = _found(schema, keyspace, hosts, options=options, extra=extra, whole=whole)
     data({"changes": [{**_difference(change), **_cost(change)} for change in found]}, _planned(found), as_json=as_json)
     numbers = {effect: sum(change.effect == effect for change in found) for effect in _EFFECTS}
     said = ", ".join(f"{number} {effect}" for effect, number in numbers.items() if number)
@@ -72,10 +76,10 @@ def plan(
 
 
 def _found(
-    paths: Paths, keyspace: str | None, hosts: str | None, *, options: bool, extra: bool, whole: bool
+    schema: Schema, keyspace: str | None, hosts: str | None, *, options: bool, extra: bool, whole: bool
 ) -> list[Change]:
     settings = settings_for(hosts)
-    schema = load_all(paths).in_keyspace(keyspace or settings.keyspace)
+    schema = schema.in_keyspace(keyspace or settings.keyspace)
     return run(_compare(settings, schema, options=options, extra=extra, whole=whole))
 
 

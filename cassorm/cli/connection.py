@@ -1,6 +1,5 @@
 """How commands reach a cluster: the options that they share, the settings, the session."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +8,6 @@ from cassorm.driver.connect import connect
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError
 
-Paths = Annotated[list[Path], typer.Argument(help="Files (.yaml, .yml, .json, .cql) and folders of them.")]
 Hosts = Annotated[
     str | None, typer.Option(help="Hosts to connect to, with commas; else CASSORM_HOSTS.", metavar="HOST:PORT")
 ]

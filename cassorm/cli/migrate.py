@@ -10,12 +10,13 @@ import typer
 from cassorm.cli.changes import copy_offers, statements
 from cassorm.cli.connection import Hosts, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, columns, data, note, run
+from cassorm.cli.wanted import Models, wanted
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError
 from cassorm.schema.apply import ensure_keyspace
 from cassorm.schema.changes import Change
 from cassorm.schema.history import Standing, Status
-from cassorm.schema.load import load_all
+from cassorm.schema.keyspace import Schema
 from cassorm.schema.migrate import WAIT, status
 from cassorm.schema.migrate import migrate as migrate_folder
 from cassorm.schema.migration_file import read_migrations, write_migration
@@ -32,12 +33,13 @@ def migrate(
         str | None, typer.Option("--new", help="Write the next file, of this name, and run nothing.", metavar="NAME")
     ] = None,
     python: Annotated[bool, typer.Option("--py", help="With --new: a .py file.")] = False,
-    wanted: Annotated[
+    paths: Annotated[
         list[Path] | None,
         typer.Option(
             "--from", help="With --new: hold what makes the cluster as these schema files say.", metavar="PATH"
         ),
     ] = None,
+    models: Models = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be run, and run nothing.")] = False,
     show_status: Annotated[bool, typer.Option("--status", help="List the files and how they stand.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Take up again what was stopped in the middle.")] = False,
@@ -60,13 +62,14 @@ def migrate(
     """
     if after is not None and not resume:
         raise typer.BadParameter("goes with --resume", param_hint="--after")
-    if wanted and new is None:
-        raise typer.BadParameter("goes with --new", param_hint="--from")
+    if (paths or models) and new is None:
+        raise typer.BadParameter("goes with --new", param_hint="--from" if paths else "--models")
     settings = settings_for(hosts)
     if keyspace is not None:
         settings = settings.model_copy(update={"keyspace": keyspace})
     if new is not None:
-        _write(settings, folder, new, wanted or [], python=python, as_json=as_json)
+        schema = wanted(paths, models) if paths or models else None
+        _write(settings, folder, new, schema, python=python, as_json=as_json)
         return
     if settings.keyspace is None:
         raise ConfigurationError(
@@ -140,22 +143,21 @@ def _texts(one: Standing) -> Sequence[str]:
     return [statement.text for statement in one.migration.statements[done:]]
 
 
-def _write(settings: Settings, folder: Path, name: str, wanted: Sequence[Path], *, python: bool, as_json: bool) -> None:
-    if python and wanted:
-        raise typer.BadParameter("cannot hold statements: leave out --from", param_hint="--py")
-    text = _migration(run(_compare(settings, wanted))) if wanted else ""
-    if wanted and not text:
-        note("nothing to write: the cluster is as the files say")
+def _write(settings: Settings, folder: Path, name: str, schema: Schema | None, *, python: bool, as_json: bool) -> None:
+    if python and schema is not None:
+        raise typer.BadParameter("cannot hold statements: leave out --from and --models", param_hint="--py")
+    text = "" if schema is None else _migration(run(_compare(settings, schema)))
+    if schema is not None and not text:
+        note("nothing to write: the cluster is as declared")
         return
     path = write_migration(folder, name, statements=text, python=python)
     data({"written": path}, str(path), as_json=as_json)
     note("Next: read it, then cassorm schema migrate --dry-run")
 
 
-async def _compare(settings: Settings, wanted: Sequence[Path]) -> list[Change]:
-    schema = load_all(wanted).in_keyspace(settings.keyspace)
+async def _compare(settings: Settings, schema: Schema) -> list[Change]:
     async with open_session(settings) as session:
-        return await compare_live(session, schema, unnamed=settings.keyspace)
+        return await compare_live(session, schema.in_keyspace(settings.keyspace), unnamed=settings.keyspace)
 
 
 def _migration(found: Sequence[Change]) -> str:

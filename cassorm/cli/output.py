@@ -20,6 +20,7 @@ from cassorm.errors import (
     ConfigurationError,
     DevNodeError,
     MigrationError,
+    ModelError,
     QueryError,
     SchemaDriftError,
     SchemaError,
@@ -38,7 +39,7 @@ def exit_code(error: CassormError) -> int:
         return UNREACHABLE
     if isinstance(error, SchemaDriftError | MigrationError):
         return NEGATIVE
-    if isinstance(error, ConfigurationError | QueryError | SchemaError):
+    if isinstance(error, ConfigurationError | ModelError | QueryError | SchemaError):
         return USAGE
     return NEGATIVE
 

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from cassorm.cli import changes, migrate
-from cassorm.cli.connection import Hosts, KeyspaceOption, Paths, count, open_session, settings_for
+from cassorm.cli import changes, copy, describe, migrate, unique, views
+from cassorm.cli.connection import Hosts, KeyspaceOption, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
+from cassorm.cli.wanted import Models, Paths, wanted
 from cassorm.cql.dialect import Dialect, for_engine
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
@@ -22,7 +23,6 @@ from cassorm.schema.ddl import script
 from cassorm.schema.dump import dump_schema
 from cassorm.schema.introspect import introspect_keyspace, introspect_schema
 from cassorm.schema.keyspace import Keyspace, Schema
-from cassorm.schema.load import load_all
 from cassorm.schema.plan import Plan, plan
 from cassorm.schema.table_file import json_schema
 
@@ -40,12 +40,19 @@ class Format(StrEnum):
 app.command()(changes.diff)
 app.command()(changes.plan)
 app.command()(migrate.migrate)
+app.command()(copy.copy)
+app.command()(describe.inspect)
+app.command()(describe.generate)
+app.command("verify-view")(views.verify_view)
+app.command("rebuild-view")(views.rebuild_view)
+app.command("repair-unique")(unique.repair_unique)
 
 
 @app.command()
 def apply(
-    paths: Paths,
+    paths: Paths = None,
     *,
+    models: Models = None,
     keyspace: KeyspaceOption = None,
     replication: Annotated[
         int | None, typer.Option(help="Create keyspaces that do not exist, with this many copies.", min=1)
@@ -57,7 +64,7 @@ def apply(
 ) -> None:
     """Create what the files declare and the cluster lacks. Exit code 1: something exists with another shape."""
     settings = settings_for(hosts)
-    schema = load_all(paths).in_keyspace(keyspace or settings.keyspace)
+    schema = wanted(paths, models).in_keyspace(keyspace or settings.keyspace)
     done, created = run(_apply(settings, schema, replication=replication, options=options, dry_run=dry_run))
     data(_report(done, created), _shown(done, created, dry_run=dry_run), as_json=as_json)
     note(_summary(done, created, dry_run=dry_run))
@@ -71,6 +78,7 @@ def show(
         list[Path] | None, typer.Argument(help="Files and folders; none: the toolkit's own tables.")
     ] = None,
     *,
+    models: Models = None,
     keyspace: Annotated[str | None, typer.Option(help="Show this live keyspace.")] = None,
     form: Annotated[
         Format, typer.Option("--format", help="As CQL, as a table file, or the JSON Schema of those.")
@@ -84,15 +92,16 @@ def show(
     if form is Format.JSON_SCHEMA:
         typer.echo(json.dumps(json_schema(), indent=2))
         return
-    if paths and keyspace:
-        raise typer.BadParameter("give either paths or --keyspace", param_hint="--keyspace")
-    if not paths and not keyspace and form is Format.CQL:
+    declared = bool(paths or models)
+    if declared and keyspace:
+        raise typer.BadParameter("give either paths and --models, or --keyspace", param_hint="--keyspace")
+    if not declared and not keyspace and form is Format.CQL:
         typer.echo(toolkit_cql(_engine(engine)))
         return
     if keyspace:
         schema, dialect = run(_live(settings_for(hosts), keyspace))
     else:
-        schema, dialect = load_all(paths) if paths else toolkit_schema(), _engine(engine)
+        schema, dialect = wanted(paths, models) if declared else toolkit_schema(), _engine(engine)
     typer.echo(json.dumps(dump_schema(schema), indent=2) if form is Format.JSON else script(schema, dialect).rstrip())
 
 

@@ -134,7 +134,6 @@ class CqlType:
             yield from arg.names()
 
 
-@lru_cache(maxsize=1024)
 def parse_type(text: str) -> CqlType:
     """The type that `text` writes, in one form for all spellings: `varchar` is `text`, a tuple is frozen.
 
@@ -143,6 +142,13 @@ def parse_type(text: str) -> CqlType:
     Raises:
         QueryError: the text is no CQL type; the error says what to write.
     """
+    if not isinstance(text, str):
+        raise QueryError(f"{text!r} is no CQL type", remedy="Write a type as text, such as list<int>")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> CqlType:
     parser = _Parser(text)
     parsed = parser.type()
     parser.end()
@@ -279,7 +285,9 @@ class _Parser:
         if token.kind not in ("word", "quoted") or depth > _DEEPEST:
             raise self._wrong()
         name = token.value
-        if token.kind == "word":
+        if token.kind == "quoted":
+            check_name(name, what="type")
+        else:
             name = _ALIASES.get(name, name)
             if name in RESERVED and name not in _CONTAINERS:
                 raise self._wrong()

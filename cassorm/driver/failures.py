@@ -21,8 +21,8 @@ from cassandra.connection import ConnectionException
 from cassandra.protocol import ErrorMessage
 
 from cassorm.driver.bridge import Abandoned, Expired
-from cassorm.driver.prepared import shortened
-from cassorm.driver.rows import Unreadable
+from cassorm.driver.prepared import OutdatedError, shortened
+from cassorm.driver.rows import OtherShape, StatementChanged, Unreadable
 from cassorm.errors import CassormError, ClusterError, OutcomeUnknownError, UnavailableError
 
 # The errors of the native protocol by number. Below 0x1000: internal errors and a broken protocol; 0x1...: execution
@@ -64,6 +64,10 @@ def translate(error: BaseException | Unreadable, sent: Sent) -> CassormError:
 
 
 def _translate(error: BaseException | Unreadable, sent: Sent) -> CassormError:
+    if isinstance(error, StatementChanged) or (isinstance(error, Unreadable) and type(error.error) is OtherShape):
+        return OutdatedError(
+            "its table has changed since it was prepared, and keeps changing", where=sent.where, remedy=_AGAIN
+        )
     if isinstance(error, NoHostAvailable):
         return _never_sent(error, sent)
     if isinstance(error, Expired | OperationTimedOut):

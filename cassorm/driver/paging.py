@@ -27,9 +27,9 @@ class Pages(AsyncIterator[list[Row]]):
 
     async def __anext__(self) -> list[Row]:
         while self._more:
-            coming = self._coming or self._start()
-            self._coming = None
-            page = await coming
+            coming, self._coming = self._coming, None
+            # The first page, and one that failed before, are waited for right here: that needs no task.
+            page = await (coming or self._fetch(self._state))
             self._state = page.page_state
             self._more = self._more and page.page_state is not None
             if self._more:
@@ -37,6 +37,11 @@ class Pages(AsyncIterator[list[Row]]):
             if page.rows:
                 return page.rows
         raise StopAsyncIteration
+
+    def begin(self) -> None:
+        """Fetch the first page before it is asked for."""
+        if self._coming is None and self._more and self._state is None:
+            self._coming = self._start()
 
     def _start(self) -> "asyncio.Future[Result]":
         coming = asyncio.ensure_future(self._fetch(self._state))

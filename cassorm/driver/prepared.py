@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from cassorm.errors import QueryError
+from cassorm.errors import QueryError, UnavailableError
 
 
 class _Unset(Enum):
@@ -19,17 +19,58 @@ class _Unset(Enum):
 UNSET: Final = _Unset.UNSET
 """As a parameter: leave the column as it is. None writes NULL, which is a deletion."""
 
+WHOLE: Final = ("*",)
+"""As `raw` of `Session.prepare`: rows come as `Undecoded`, whole pages as the bytes that came."""
+
 Key = tuple[str, tuple[str, ...]]
+Fields = tuple[tuple[str, str], ...]
+"""Names and types."""
+Check = Callable[["Prepared"], None]
+_RENEWED = (
+    "columns",
+    "conditional",
+    "counts",
+    "handle",
+    "reads",
+    "returns",
+    "types",
+    "user_types",
+    "_encoders",
+    "_unset",
+)
 _ORDINARY = (tuple, list)
+
+
+class OutdatedError(UnavailableError):
+    """The statement's table has changed since it was prepared, which came out before anything took effect."""
 
 
 class Prepared:
     """A statement that the cluster knows; made by `Session.prepare`, good for that session alone.
 
-    `columns` are the names of its parameters. `raw` are the columns that its rows leave as the bytes that came.
+    `columns` and `types` are those of its parameters, `returns` the name and type of each column of its rows, and
+    `user_types` the fields of the user types among them. `raw` are the columns that its rows leave as the bytes that
+    came. `stale`: a table may have changed since; the session prepares it again before it sends it. `checks` have seen
+    its columns.
     """
 
-    __slots__ = ("_encoders", "_types", "_unset", "columns", "conditional", "counts", "handle", "raw", "reads", "text")
+    __slots__ = (
+        "__weakref__",
+        "_encoders",
+        "_unset",
+        "checks",
+        "columns",
+        "conditional",
+        "counts",
+        "handle",
+        "raw",
+        "reads",
+        "returns",
+        "stale",
+        "text",
+        "types",
+        "user_types",
+    )
 
     def __init__(
         self,
@@ -44,7 +85,10 @@ class Prepared:
         unset: object,
         raw: tuple[str, ...],
         handle: Any,
+        returns: tuple[tuple[str, str], ...] = (),
+        user_types: Mapping[str, Fields] | None = None,
     ) -> None:
+        self.stale = False
         self.text = text
         self.conditional = conditional
         self.reads = reads
@@ -52,9 +96,26 @@ class Prepared:
         self.columns = columns
         self.raw = raw
         self.handle = handle
-        self._types = types
+        self.types = types
+        self.returns = returns
+        self.user_types = user_types or {}
         self._encoders = encoders
         self._unset = unset
+        self.checks: set[Check] = set()
+
+    def become(self, other: "Prepared") -> None:
+        """Be what came of preparing the same text again.
+
+        Raises:
+            CassormError: one of the checks does not agree to it; it stays stale.
+        """
+        for check in self.checks:
+            check(other)
+        self.stale = False
+        for name in _RENEWED:
+            setattr(self, name, getattr(other, name))
+        if other.stale:
+            self.stale = True
 
     def encode(self, params: Sequence[object]) -> list[Any]:
         """The parameters as the driver takes them: bytes, None or its own mark for UNSET.
@@ -93,9 +154,9 @@ class Prepared:
             return self._encoders[index](value)
         except Exception as error:
             raise QueryError(
-                f"{shortened(repr(value))} ({type(value).__name__}) is no {self._types[index]}: {error}",
+                f"{shortened(repr(value))} ({type(value).__name__}) is no {self.types[index]}: {error}",
                 where=f"parameter {self.columns[index]} of {shortened(self.text)}",
-                remedy=f"Give a value that fits {self._types[index]}",
+                remedy=f"Give a value that fits {self.types[index]}",
             ) from error
 
     def __repr__(self) -> str:
@@ -120,11 +181,18 @@ class PreparedCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def kept(self, key: Key) -> Prepared | None:
+        """The prepared statement, if nothing has to be waited for."""
+        found = self._kept.get(key)
+        if found is None or found.stale:
+            return None
+        self._kept.move_to_end(key)
+        return found
+
     async def get(self, key: Key) -> Prepared:
         """The prepared statement; a failure is raised to all who wait for it and remembered by none."""
-        found = self._kept.get(key)
+        found = self.kept(key)
         if found is not None:
-            self._kept.move_to_end(key)
             return found
         coming = self._coming.get(key)
         if coming is None:
@@ -139,6 +207,7 @@ class PreparedCache:
         finally:
             del self._coming[key]
         self._kept[key] = prepared
+        self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return prepared

@@ -1,8 +1,9 @@
 """The session: prepare, execute, page, batch, from asyncio."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -11,10 +12,12 @@ from cassorm.cql.dialect import Dialect
 from cassorm.cql.statements import Statement, is_conditional, is_read
 from cassorm.driver.bridge import Abandoned, Bridge, Request
 from cassorm.driver.consistency import Consistency
+from cassorm.driver.observing import Observer, SentStatement, observers
 from cassorm.driver.paging import Pages, Row, rows_of
-from cassorm.driver.prepared import Key, Prepared, PreparedCache, shortened
+from cassorm.driver.prepared import Check, Key, OutdatedError, Prepared, PreparedCache, shortened
 from cassorm.driver.result import Result
 from cassorm.driver.settings import Settings
+from cassorm.driver.tracing import Trace, tracing
 from cassorm.errors import CassormError, QueryError, UnavailableError
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BatchKind = Literal["logged", "unlogged", "counter"]
 
-_PAGE_SIZE = 5000
+PAGE_SIZE = 5000
+"""How many rows a page has unless a statement says otherwise."""
 _MOST_IN_BATCH = 65_535
 _DDL_TIMEOUT = timedelta(seconds=60)
 _CLOSE_GRACE = timedelta(seconds=5)
@@ -63,10 +67,12 @@ class Session:
         self._serial_consistency = settings.serial_consistency.value
         self._timeout_s = settings.request_timeout.total_seconds()
 
-    async def prepare(self, text: str, *, raw: Sequence[str] = ()) -> Prepared:
+    async def prepare(self, text: str, *, raw: Sequence[str] = (), check: Check | None = None) -> Prepared:
         """The statement, prepared once per session: asking again costs nothing.
 
         `raw` names columns that its rows leave as the bytes that came, for those who decode them later or never.
+        `check` is shown the statement before it is first sent, and again when its table has changed; what it raises is
+        raised to whoever prepares or executes it.
 
         Raises:
             ClusterError: the server refused the statement.
@@ -74,7 +80,14 @@ class Session:
             UnavailableError: no node answered; prepare again.
         """
         self._check_usable()
-        return await self._prepared.get((text, tuple(raw)))
+        if not isinstance(text, str):
+            raise QueryError(f"{shortened(repr(text))} is no statement", where="prepare", remedy="Give CQL text")
+        key = text, tuple(raw)
+        prepared = self._prepared.kept(key) or await self._prepared.get(key)
+        if check is not None and check not in prepared.checks:
+            check(prepared)
+            prepared.checks.add(check)
+        return prepared
 
     async def execute(
         self,
@@ -112,7 +125,7 @@ class Session:
                         serial_consistency=serial_consistency,
                         timeout=timeout,
                         idempotent=idempotent,
-                        page_size=page_size or _PAGE_SIZE,
+                        page_size=page_size or PAGE_SIZE,
                         page_state=page_state,
                     )
                 statement = await self.prepare(statement)
@@ -122,24 +135,28 @@ class Session:
                     where="execute",
                     remedy="Give CQL text, a Statement, or what `prepare` returned",
                 )
+        if statement.stale:
+            await self._renew([statement])
         make = partial(
             self._wire.bind,
             statement,
             params,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=statement.reads
             if idempotent is None
             else _repeatable(idempotent, statement.text, once=statement.conditional or statement.counts),
-            page_size=page_size or _PAGE_SIZE,
+            page_size=page_size or PAGE_SIZE,
         )
         return await self._exchange(
             make,
             statement.text,
+            params,
             page_state=page_state,
             timeout=timeout,
             conditional=statement.conditional,
             counts=statement.counts,
+            prepared=(statement,),
         )
 
     def pages(
@@ -149,7 +166,7 @@ class Session:
         *,
         consistency: Consistency | None = None,
         timeout: timedelta | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> Pages:
         """Pages of rows, none of them empty, the next one fetched while this one is used; `timeout` is for each.
 
@@ -164,6 +181,17 @@ class Session:
 
         return Pages(fetch)
 
+    def decoded(self, statement: Prepared, page: Any) -> Iterator[list[Row]]:
+        """The rows of a page of a statement that was prepared with `raw=WHOLE`, a few at a time.
+
+        Raises:
+            ClusterError: while iterating: a value cannot be decoded.
+        """
+        try:
+            yield from page.parts()
+        except Exception as error:
+            raise self._wire.unreadable(error, statement.text) from error
+
     def stream(
         self,
         statement: str | Prepared | Statement,
@@ -171,12 +199,12 @@ class Session:
         *,
         consistency: Consistency | None = None,
         timeout: timedelta | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
     ) -> AsyncIterator[Row]:
         """Rows, one by one, in memory for two pages; `timeout` is for each page."""
         return rows_of(self.pages(statement, params, consistency=consistency, timeout=timeout, page_size=page_size))
 
-    async def batch(
+    async def execute_batch(
         self,
         items: Sequence[tuple[Prepared, Sequence[object]]],
         *,
@@ -207,15 +235,26 @@ class Session:
         text = f"{kind} batch of {len(items)}, the first: {items[0][0].text}"
         conditional = conditional or any(prepared.conditional for prepared, _ in items)
         counts = kind == "counter"
+        statements = [prepared for prepared, _ in items]
+        await self._renew(statements)
         make = partial(
             self._wire.batch,
             items,
             kind=kind,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=_repeatable(idempotent, text, once=conditional or counts),
         )
-        return await self._exchange(make, text, timeout=timeout, conditional=conditional, counts=counts)
+        return await self._exchange(
+            make,
+            text,
+            items,
+            timeout=timeout,
+            conditional=conditional,
+            counts=counts,
+            batch=kind,
+            prepared=statements,
+        )
 
     async def ddl(self, text: str, *, timeout: timedelta = _DDL_TIMEOUT) -> None:
         """Change the schema; all nodes that are up know the change when this returns.
@@ -232,6 +271,14 @@ class Session:
                 where=shortened(text),
                 remedy="Look at `nodetool describecluster`, then call again",
             )
+
+    def tracing(self, *tables: str) -> AbstractAsyncContextManager[list[Trace]]:
+        """The traces of what is sent inside the block, there when it ends; of statements on `tables` alone, if given.
+
+        Raises:
+            UnavailableError: at the end of the block: the server has not written its traces in time.
+        """
+        return tracing(self.execute, frozenset(tables))
 
     async def close(self, *, grace: timedelta = _CLOSE_GRACE) -> None:
         """Wait up to `grace` for requests under way, fail the rest, and close every connection."""
@@ -257,7 +304,7 @@ class Session:
         serial_consistency: Consistency | None = None,
         timeout: timedelta | None = None,
         idempotent: bool | None = None,
-        page_size: int = _PAGE_SIZE,
+        page_size: int = PAGE_SIZE,
         page_state: bytes | None = None,
     ) -> Result:
         if text.lstrip()[:4].lower() == "use ":
@@ -270,59 +317,96 @@ class Session:
         make = partial(
             self._wire.simple,
             text,
-            consistency=self._consistency if consistency is None else consistency.value,
-            serial_consistency=self._serial_consistency if serial_consistency is None else serial_consistency.value,
+            consistency=self._consistency if consistency is None else _level(consistency),
+            serial_consistency=self._serial_consistency if serial_consistency is None else _level(serial_consistency),
             idempotent=is_read(text) if idempotent is None else _repeatable(idempotent, text, once=conditional),
             page_size=page_size,
         )
-        return await self._exchange(make, text, page_state=page_state, timeout=timeout, conditional=conditional)
+        return await self._exchange(make, text, (), page_state=page_state, timeout=timeout, conditional=conditional)
 
     async def _exchange(
         self,
         make: Callable[[], Any],
         text: str,
+        params: Sequence[Any],
         *,
         page_state: bytes | None = None,
         timeout: timedelta | None = None,
         conditional: bool = False,
         counts: bool = False,
+        batch: BatchKind | None = None,
+        prepared: Sequence[Prepared] = (),
     ) -> Result:
+        watching: Sequence[Observer] = observers.get()
+        asking: Sequence[Observer] = ()
+        if watching:
+            told = _as_sent(text, params, batch, following=page_state is not None)
+            asking = [each for each in watching if each.traces(told.text)]
+        timeout_s = self._timeout_s if timeout is None else _seconds(timeout)
         bridge = self._bridge
         if not bridge.take_turn():
-            waiter = bridge.queue_up()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                bridge.leave_queue(waiter)
-                raise
-            except Abandoned as error:
-                raise UnavailableError(
-                    "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
-                ) from error
+            await self._queue_up(text)
         request = Request(self._loop.create_future())
         try:
             # Made only now: thousands who wait for their turn shall neither take memory nor keep the loop busy.
-            self._wire.send(make(), page_state, bridge, request)
+            sent = self._wire.send(make(), page_state, bridge, request, trace=bool(asking))
         except Exception as error:
             bridge.give_back()
             if isinstance(error, CassormError):
                 raise
             raise self._wire.unsent(error, text) from error
-        timeout_s = self._timeout_s if timeout is None else timeout.total_seconds()
         bridge.watch(request, timeout_s)
+        for each in watching:
+            each.sent(told)
         await request.future
-        answer = request.answer
+        for each in asking:
+            self._wire.tell_trace(sent, partial(each.traced, told.text))
+        answer = self._wire.completed(request.answer)
         if type(answer) is Result:
             return answer
-        if answer is None:
-            return Result([])
-        raise self._wire.translate(
+        problem = self._wire.translate(
             answer if request.error is None else request.error,
             text,
             timeout_s=timeout_s,
             conditional=conditional,
             counts=counts,
         )
+        if type(problem) is not OutdatedError or not prepared:
+            raise problem
+        for statement in prepared:
+            statement.stale = True
+        await self._renew(prepared)
+        for statement in prepared:
+            # Just prepared: what its rows look like now is what they look like.
+            statement.handle.layout.expected = None
+        return await self._exchange(
+            make,
+            text,
+            params,
+            page_state=page_state,
+            timeout=timeout,
+            conditional=conditional,
+            counts=counts,
+            batch=batch,
+        )
+
+    async def _queue_up(self, text: str) -> None:
+        waiter = self._bridge.queue_up()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._bridge.leave_queue(waiter)
+            raise
+        except Abandoned as error:
+            raise UnavailableError(
+                "the session was closed before it was sent", where=shortened(text), remedy="Connect again"
+            ) from error
+
+    async def _renew(self, statements: Iterable[Prepared]) -> None:
+        """Prepare again those that are stale, for whoever holds them."""
+        for statement in statements:
+            if statement.stale:
+                statement.become(await self._prepared.get((statement.text, statement.raw)))
 
     async def _prepare(self, key: Key) -> Prepared:
         return await self._in_thread(self._wire.prepare, *key)
@@ -342,6 +426,26 @@ class Session:
                 where="session",
                 remedy="Call `connect` on each loop: a session is not shared between threads",
             )
+
+
+def _as_sent(text: str, params: Sequence[Any], batch: BatchKind | None, *, following: bool) -> SentStatement:
+    if batch is None:
+        return SentStatement(text, tuple(params), following)
+    texts = (f"  {prepared.text};" for prepared, _ in params)
+    whole = "\n".join([f"BEGIN {batch.upper()} BATCH", *texts, "APPLY BATCH"])
+    return SentStatement(whole, tuple(value for _, values in params for value in values))
+
+
+def _level(consistency: Consistency) -> int:
+    if not isinstance(consistency, Consistency):
+        raise QueryError(f"a consistency of {consistency!r}", where="session", remedy="Give one of Consistency")
+    return consistency.value
+
+
+def _seconds(timeout: timedelta) -> float:
+    if not isinstance(timeout, timedelta) or timeout <= timedelta(0):
+        raise QueryError(f"a timeout of {timeout!r}", where="session", remedy="Give a timedelta above zero")
+    return timeout.total_seconds()
 
 
 def _repeatable(idempotent: bool, text: str, *, once: bool) -> bool:

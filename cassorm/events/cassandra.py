@@ -260,7 +260,7 @@ class CassandraEventStore(EventStore):
         rest = await self._prepare(self._queries.insert)
         items: list[tuple[Prepared, Sequence[object]]] = [(await self._prepare(self._queries.advance), update)]
         items += [(rest if index else first, row) for index, row in enumerate(rows)]
-        return await self._session.batch(
+        return await self._session.execute_batch(
             items, conditional=True, consistency=consistency, serial_consistency=serial, timeout=timeout
         )
 

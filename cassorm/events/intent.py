@@ -35,6 +35,10 @@ class Expect(Enum):
     """At least one event."""
 
 
+ANY = Expect.ANY
+NO_STREAM = Expect.NO_STREAM
+EXISTS = Expect.EXISTS
+
 Expected = int | Expect
 
 

@@ -1,7 +1,8 @@
 """Several writes sent as one: `async with db.batch() as batch:`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +13,13 @@ from cassorm.driver.session import BatchKind, Session
 from cassorm.errors import QueryError
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import plan_of
-from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of
+from cassorm.orm.sending import joined_for_write, write_options
+from cassorm.orm.unique_rules import check_batch
+from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome, partition_of, told_of_write
 
 _log = logging.getLogger(__name__)
 
-# The server warns of batches above this size, and refuses those over several partitions above ten times of it.
+# The server warns of batches over several partitions above this size, and refuses them above ten times of it.
 _WARN_BYTES = 5 * 1024
 
 
@@ -50,9 +53,10 @@ class Batch:
             QueryError: the model takes no such inserts, or a value does not fit.
         """
         plan = plan_of(type(instance))
+        check_batch(plan)
         made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
         partition = partition_of(plan, instance)
-        self._writes.append(Compiled(plan, made.text, made.params, made.conditional, partition))
+        self._writes.append(replace(made, partition=partition))
 
     def add(self, *writes: Update[Any] | Delete[Any]) -> None:
         """Carry out these updates and deletions.
@@ -77,47 +81,82 @@ class Batch:
             self.outcome = await self._send()
 
     async def _send(self) -> Outcome:
-        _check(self._writes, self._kind, self._max_partitions)
-        items = [(await self._session.prepare(write.text), write.params) for write in self._writes]
-        self._warn_of_size(items)
-        result: Result = await self._session.batch(items, kind=self._kind, **self._options)
+        partitions = _check(self._writes, self._kind, self._max_partitions)
+        options = _options(self._writes, self._kind, self._options)
+        items = [
+            (await self._session.prepare(write.text, check=write.plan.check), write.params) for write in self._writes
+        ]
+        if partitions > 1:
+            _warn_of_size(items, partitions)
+        try:
+            result: Result = await self._session.execute_batch(items, kind=self._kind, **options)
+        finally:
+            for write in self._writes:
+                told_of_write(self._session, write)
         return outcome(self._writes[0].plan, result)
 
-    def _warn_of_size(self, items: Sequence[tuple[Prepared, Sequence[Any]]]) -> None:
-        size = sum(
-            len(value) for prepared, params in items for value in prepared.encode(params) if isinstance(value, bytes)
+
+def _warn_of_size(items: Sequence[tuple[Prepared, Sequence[Any]]], partitions: int) -> None:
+    size = sum(
+        len(value) for prepared, params in items for value in prepared.encode(params) if isinstance(value, bytes)
+    )
+    if size > _WARN_BYTES:
+        _log.warning(
+            "a batch of %d writes to %d partitions has %d bytes: servers warn above %d, and refuse above ten times that",
+            len(items),
+            partitions,
+            size,
+            _WARN_BYTES,
         )
-        if size > _WARN_BYTES:
-            _log.warning(
-                "a batch of %d writes has %d bytes, more than the %d that servers take without warning",
-                len(items),
-                size,
-                _WARN_BYTES,
-            )
 
 
-def _check(writes: Sequence[Compiled], kind: BatchKind, max_partitions: int) -> None:
-    partitions = {(write.plan.target(None), repr(write.partition)) for write in writes}
-    tables = {write.plan.where for write in writes}
+def _check(writes: Sequence[Compiled], kind: BatchKind, max_partitions: int) -> int:
+    """How many partitions the batch changes."""
+    single = {
+        (write.plan.table.name, write.plan.table.keyspace or write.keyspace, repr(write.partition))
+        for write in writes
+        if write.partition is not None
+    }
+    count = len(single) + sum(write.partitions for write in writes if write.partition is None)
+    tables = ", ".join(sorted({write.plan.where for write in writes}))
     if any(write.conditional for write in writes):
-        if len(partitions) > 1 or writes[0].partition is None:
+        if count > 1:
             raise QueryError(
-                f"conditions over {len(partitions)} partitions of {', '.join(sorted(tables))}",
+                f"conditions over {count} partitions of {tables}",
                 where="batch",
                 remedy="A batch with a condition stays in one partition of one table",
             )
+        if any(write.listed for write in writes):
+            raise QueryError("in_() beside a condition", where="batch", remedy="Name each row by ==")
         if kind == "counter":
             raise QueryError("conditions with counters", where="batch", remedy="Counters take no conditions")
     counting = {write.plan.table.has_counters for write in writes}
     if counting != {kind == "counter"}:
         raise QueryError(
-            "counters and other columns" if len(counting) > 1 else f"a {kind} batch of {', '.join(sorted(tables))}",
+            "counters and other columns" if len(counting) > 1 else f"a {kind} batch of {tables}",
             where="batch",
             remedy="Give db.batch(counter=True) for counters, and counters alone",
         )
-    if len(partitions) > max_partitions:
+    if count > max_partitions:
         raise QueryError(
-            f"{len(writes)} writes over {len(partitions)} partitions",
+            f"{len(writes)} writes over {count} partitions",
             where="batch",
-            remedy=f"One node would carry them all: use db.insert_many(), or give max_partitions={len(partitions)}",
+            remedy=f"One node would carry them all: use db.insert_many(), or give max_partitions={count}",
         )
+    return count
+
+
+def _options(writes: Sequence[Compiled], kind: BatchKind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, else what the models say who agree on it."""
+    said: dict[str, Any] = {}
+    for name in ("consistency", "serial_consistency", "timeout", "idempotent"):
+        found = {write.plan.writing.get(name) for write in writes}
+        if len(found) == 1 and None not in found:
+            said |= {name: found.pop()}
+        elif name == "consistency" and len(found) > 1 and given.get(name) is None:
+            shown = ", ".join(sorted({write.plan.where for write in writes}))
+            raise QueryError(
+                f"{shown} differ in consistency", where="batch", remedy="Say which is meant: db.batch(consistency=...)"
+            )
+    once = kind == "counter" or any(write.once for write in writes)
+    return joined_for_write("batch", said, write_options("batch", **given), once=once)

@@ -3,8 +3,8 @@
 A codec's `encode` raises ValueError or TypeError with what is wrong; whoever calls it knows the place and adds it.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -19,6 +19,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # The server counts days from the year -5877641 on: the first of 1970 is 2**31.
 _DAY_ZERO = 2**31 - date(1970, 1, 1).toordinal()
+# What Python's datetimes can hold in UTC, in milliseconds since 1970.
+_EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MILLISECOND
 _BITS = {"tinyint": 8, "smallint": 16, "int": 32, "bigint": 64, "counter": 64}
 
 Encode = Callable[[Any], Any]
@@ -30,7 +33,7 @@ class Codec:
 
     `decode` is None where the driver gives the very value. `plain`: what pydantic has validated needs no `encode`, as
     the driver's own checks do. `empty` makes what NULL stands for in a collection that cannot be stored empty.
-    `floor` gives the nearest storable value below, where comparing with a finer one has a meaning. `exact` is the
+    `hashable`: Python can hold the values in sets, and as keys. `floor` gives the nearest storable value below, where comparing with a finer one has a meaning. `exact` is the
     class of what the driver gives; where Python's cannot hold a stored value, the driver gives a number instead.
     """
 
@@ -43,6 +46,8 @@ class Codec:
     floor: Encode | None = None
     exact: type | None = None
     parts: tuple["Codec", ...] = ()
+    is_enum: bool = False
+    hashable: bool = True
 
     def decoded(self, value: Any) -> Any:
         """The Python value of what the driver gave, None for NULL."""
@@ -96,29 +101,45 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a {type(value).__name__} is no str")
     value.encode()  # refuses lone surrogates
-    return str(value) if type(value) is not str else value
+    # Not `str(value)`: a member of an enumeration of texts would give its name.
+    return value if type(value) is str else str.__str__(value)
 
 
 def _ascii(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a {type(value).__name__} is no str")
-    value.encode("ascii")
-    return value
+    text = _text(value)
+    text.encode("ascii")
+    return text
+
+
+def of_address(kind: type | tuple[type, ...], decode: Encode) -> Codec:
+    """The codec of IP addresses."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    names = " or ".join(each.__name__ for each in kinds)
+
+    def encode(value: Any) -> str:
+        if not isinstance(value, kinds):
+            raise TypeError(f"a {type(value).__name__} is no {names}")
+        if getattr(value, "scope_id", None):
+            raise ValueError("an address with a scope, which `inet` does not hold")
+        return str(value)
+
+    return Codec(CqlType("inet"), encode, decode)
+
+
+ADDRESS = of_address((IPv4Address, IPv6Address), ip_address)
+"""The codec of IP addresses of either version."""
 
 
 def _address_text(value: Any) -> str:
-    text = str(ip_address(value))
+    text: str = ADDRESS.encode(ip_address(_text(value)))
     if text != value:
         raise ValueError(f"would come back as {text!r}")
     return text
 
 
-def _address(value: Any) -> str:
-    if not isinstance(value, IPv4Address | IPv6Address):
-        raise TypeError(f"a {type(value).__name__} is no IP address")
-    if isinstance(value, IPv6Address) and value.scope_id:
-        raise ValueError("an address with a scope, which `inet` does not hold")
-    return str(value)
+def _decoded_address_text(value: Any) -> str:
+    # The driver writes the last 32 bits of some addresses of version 6 as one of version 4.
+    return str(ip_address(value))
 
 
 def _decimal(value: Any) -> Decimal:
@@ -169,19 +190,31 @@ def _decoded_duration(value: Any) -> Duration:
     return Duration(months=value.months, days=value.days, nanoseconds=value.nanoseconds)
 
 
-def _milliseconds(value: Any) -> int:
+def _since_1970(value: Any) -> timedelta:
     if not isinstance(value, datetime):
         raise TypeError(f"a {type(value).__name__} is no datetime")
     if value.tzinfo is None:
         raise ValueError("a datetime without a time zone; give it one, such as `tzinfo=UTC`")
-    return (value - _EPOCH) // _MILLISECOND
+    return value - _EPOCH
+
+
+def _in_milliseconds(since: timedelta) -> int:
+    # At half the price of dividing one timedelta by another.
+    found = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    if not _EARLIEST <= found <= _LATEST:
+        raise ValueError("is in UTC outside the years 1 to 9999, which a datetime of Python does not hold")
+    return found
+
+
+def _milliseconds(value: Any) -> int:
+    return _in_milliseconds(_since_1970(value))
 
 
 def _whole_milliseconds(value: Any) -> int:
-    found = _milliseconds(value)
-    if value.microsecond % 1000 or (value - _EPOCH) % _MILLISECOND:
+    since = _since_1970(value)
+    if since.microseconds % 1000:
         raise ValueError("has microseconds, which a timestamp does not hold; round it, or use `cassorm.orm.values.now`")
-    return found
+    return _in_milliseconds(since)
 
 
 def timestamp(*, truncate: bool) -> Codec:
@@ -194,7 +227,7 @@ NATIVE: dict[type, dict[str, Codec]] = {
     str: {
         "text": Codec(CqlType("text"), _text, plain=True),
         "ascii": Codec(CqlType("ascii"), _ascii),
-        "inet": Codec(CqlType("inet"), _address_text),
+        "inet": Codec(CqlType("inet"), _address_text, _decoded_address_text),
     },
     int: {name: of_int(name) for name in ("bigint", "int", "smallint", "tinyint", "varint", "counter")},
     bool: {"boolean": of_type(bool, "boolean", plain=True)},
@@ -206,8 +239,8 @@ NATIVE: dict[type, dict[str, Codec]] = {
     time: {"time": Codec(CqlType("time"), _time, _decoded_time)},
     datetime: {"timestamp": timestamp(truncate=False)},
     Duration: {"duration": Codec(CqlType("duration"), _duration, _decoded_duration)},
-    IPv4Address: {"inet": Codec(CqlType("inet"), _address, ip_address)},
-    IPv6Address: {"inet": Codec(CqlType("inet"), _address, ip_address)},
+    IPv4Address: {"inet": of_address(IPv4Address, IPv4Address)},
+    IPv6Address: {"inet": of_address(IPv6Address, IPv6Address)},
 }
 """By Python type: the codec of each CQL type that can hold it, the usual one first."""
 
@@ -223,17 +256,18 @@ def of_enum(members: type[Enum], inner: Codec) -> Codec:
         return encode_value(value.value)
 
     def decode(value: Any) -> Any:
-        found = by_value.get(value if inner.decode is None else inner.decode(value))
-        if found is None:
-            raise ValueError(f"{value!r} is no value of {members.__name__}")
-        return found
+        plain = inner.decoded(value)
+        found = by_value.get(plain)
+        # Flags have values that are no member's; other enumerations refuse them here.
+        return members(plain) if found is None else found
 
-    return Codec(inner.cql, encode, decode)
+    return Codec(inner.cql, encode, decode, is_enum=True)
 
 
 def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -> Codec:
     """The codec of lists, sets and vectors; `make` is what Python holds them in."""
     encode_item, decode_item, size = item.encode, item.decode, cql.size
+    unordered = cql.name == "set" and cql.frozen
 
     def encode(value: Any) -> Any:
         if not isinstance(value, kinds):
@@ -241,7 +275,8 @@ def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -
         value = cast("Collection[Any]", value)
         if size is not None and len(value) != size:
             raise ValueError(f"{len(value)} numbers, where {cql} takes {size}")
-        return [encode_item(part) for part in value]
+        encoded = [encode_item(part) for part in value]
+        return _in_order(encoded) if unordered else encoded
 
     def decode(value: Any) -> Any:
         return make(value) if decode_item is None else make([decode_item(part) for part in value])
@@ -254,9 +289,42 @@ def of_sequence(cql: CqlType, item: Codec, make: Any, kinds: tuple[type, ...]) -
         # A list as well is made anew: an instance's own may change, the row that it is compared with must not.
         decode,
         empty=make if cql.is_multicell else None,
-        mutable=make in (list, set),
+        mutable=make in (list, set) or item.mutable,
         parts=(item,),
+        hashable=make not in (list, set) and item.hashable,
     )
+
+
+class _Pairs(list[tuple[Any, Any]]):
+    """A map as the driver takes one; its keys need not be hashable, as lists and user types are not."""
+
+    def items(self) -> "_Pairs":
+        return self
+
+
+def _in_order(encoded: Iterable[Any]) -> list[Any]:
+    """The parts of a set, or the pairs of a map, in an order that depends on nothing but what they are.
+
+    Inside a tuple or a user type the server takes them as they come: equal sets in another order would be other keys.
+    """
+    try:
+        return sorted(encoded)
+    except TypeError:  # None in a tuple, or a user type
+        return sorted(encoded, key=repr)
+
+
+def pointing(vector: Codec) -> Codec:
+    """The codec of vectors that an index compares by their directions: the server fails at one of zeros, late and badly."""
+
+    def encode(value: Any) -> Any:
+        encoded = vector.encode(value)
+        if not any(encoded):
+            raise ValueError(
+                'zeros have no direction; None is no vector, SAI(similarity_function="euclidean") takes them'
+            )
+        return encoded
+
+    return replace(vector, encode=encode, plain=False)
 
 
 def of_map(cql: CqlType, key: Codec, value: Codec) -> Codec:
@@ -266,7 +334,8 @@ def of_map(cql: CqlType, key: Codec, value: Codec) -> Codec:
     def encode(given: Any) -> Any:
         if not isinstance(given, dict):
             raise TypeError(f"a {type(given).__name__} is no dict")
-        return {key.encode(name): value.encode(item) for name, item in given.items()}
+        pairs = [(key.encode(name), value.encode(item)) for name, item in given.items()]
+        return _Pairs(_in_order(pairs) if cql.frozen else pairs)
 
     def decode(found: Any) -> Any:
         # The driver's map looks each key up by its bytes; the pairs that it keeps are what is wanted.
@@ -277,7 +346,8 @@ def of_map(cql: CqlType, key: Codec, value: Codec) -> Codec:
             return dict(pairs)
         return {key.decoded(name): value.decoded(item) for name, item in pairs}
 
-    return Codec(cql, encode, decode, empty=dict if cql.is_multicell else None, mutable=True, parts=(key, value))
+    empty = dict if cql.is_multicell else None
+    return Codec(cql, encode, decode, empty=empty, mutable=True, parts=(key, value), hashable=False)
 
 
 def of_tuple(cql: CqlType, parts: tuple[Codec, ...]) -> Codec:
@@ -293,4 +363,5 @@ def of_tuple(cql: CqlType, parts: tuple[Codec, ...]) -> Codec:
         padded = (*value, *[None] * (len(parts) - len(value)))
         return tuple(codec.decoded(part) for codec, part in zip(parts, padded, strict=True))
 
-    return Codec(cql, encode, decode)
+    mutable, hashable = any(part.mutable for part in parts), all(part.hashable for part in parts)
+    return Codec(cql, encode, decode, mutable=mutable, hashable=hashable)

@@ -4,9 +4,8 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import Token
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -14,30 +13,37 @@ from typing import Any, Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
+from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.driver.connect import Connecting, chosen
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
-from cassorm.errors import CassormError, QueryError, RowCountError, StaleRowError
+from cassorm.driver.tracing import Trace
+from cassorm.errors import ModelError, QueryError, RowCountError
 from cassorm.orm.batch import Batch
-from cassorm.orm.context import current_keyspace, current_session
-from cassorm.orm.expressions import Expression
+from cassorm.orm.context import current_keyspace, enter, leave
+from cassorm.orm.expressions import Expression, listed
 from cassorm.orm.from_schema import models_of
-from cassorm.orm.hydration import changed
+from cassorm.orm.hooks import run_hooks
 from cassorm.orm.model import Model, remember, stored_row
 from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.orm.page_tokens import PageSecrets
-from cassorm.orm.query import Get
+from cassorm.orm.query import Get, Query
 from cassorm.orm.raw import Raw
-from cassorm.orm.writes import Compiled, Delete, Outcome, Update, insert_compiled, outcome
+from cassorm.orm.row_writes import delete_row, insert_row, save_row
+from cassorm.orm.unique import GRACE
+from cassorm.orm.writes import Outcome
 from cassorm.schema.apply import apply, ensure_keyspace
 from cassorm.schema.keyspace import Replication, Schema
 from cassorm.schema.load import Source, load
+from cassorm.schema.table import UserType
 
 M = TypeVar("M", bound=Model)
-R = TypeVar("R", bound=BaseModel)
+R = TypeVar("R")
+B = TypeVar("B", bound=BaseModel)
+K = TypeVar("K", bound=Hashable)
+
+OnWrite = Callable[[ModelPlan, tuple[Any, ...] | None], None]
 
 _CONCURRENCY = 64
 _MOST_CONCURRENT = 1024
@@ -49,29 +55,43 @@ class Written(Generic[M]):
 
     instance: M
     outcome: Outcome | None = None
-    error: CassormError | None = None
+    error: Exception | None = None
 
 
 class Database(Session):
     """A session that also speaks of models; `connect` gives one.
 
     Inside `async with db:` queries run on it without being told; leaving that block does not close it.
-    `page_secrets` sign page tokens; CASSORM_PAGE_SECRET sets one.
+    `page_secrets` sign page tokens; CASSORM_PAGE_SECRET sets one. `claim_grace` is how long the write of a row with
+    unique columns may take before another may take its claims over: the same in every process.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.page_secrets = _secrets_of_environment()
-        self._entered: list[Token[Session | None]] = []
+        self.claim_grace = GRACE
+        self.listeners: list[OnWrite] = []
 
     async def __aenter__(self) -> Self:
-        self._entered.append(current_session.set(self))
+        enter(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        leave(self._entered.pop())
+        leave()
+
+    def on_write(self, tell: OnWrite) -> None:
+        """Call `tell` after each write of models, whatever came of it, before the writer goes on.
+
+        It is given the model's plan and the encoded partition key, None when that is not one alone.
+        """
+        self.listeners.append(tell)
+
+    def tell_of_write(self, plan: ModelPlan, partition: tuple[Any, ...] | None) -> None:
+        """Tell those who asked by `on_write`."""
+        for tell in self.listeners:
+            tell(plan, partition)
 
     # -- schema --------------------------------------------------------------------------------------------------
 
@@ -94,7 +114,7 @@ class Database(Session):
         """
         return await apply(self, schema_of(models, current_keyspace.get()))
 
-    async def load_schema(self, name: str, source: Source, *, create: bool = True) -> type[Model]:
+    async def load_schema(self, name: str, source: Source, *, create: bool = True) -> type[Any]:
         """The model of the table `name` in a dict, a YAML, JSON or CQL file, or a folder of them; created if missing.
 
         Raises:
@@ -113,7 +133,7 @@ class Database(Session):
             await apply(self, schema.in_keyspace(current_keyspace.get() or self.keyspace))
         return models[name]
 
-    async def load_schemas(self, source: Source, *, create: bool = True) -> dict[str, type[Model]]:
+    async def load_schemas(self, source: Source, *, create: bool = True) -> dict[str, type[Any]]:
         """The models of all tables in a file or folder, by the names of the tables; created if missing.
 
         Raises:
@@ -128,7 +148,14 @@ class Database(Session):
 
     @contextmanager
     def in_keyspace(self, name: str) -> Iterator[None]:
-        """Inside the block every query of models reads and writes this keyspace: one for each tenant, say."""
+        """Inside the block models that name no keyspace are read and written in this one: one for each tenant, say.
+
+        It goes before that of the session, and holds for tasks that are begun inside; `cql` is not changed.
+
+        Raises:
+            QueryError: no keyspace can have that name.
+        """
+        check_name(name, what="keyspace name", limit=MAX_NAME)
         token = current_keyspace.set(name)
         try:
             yield
@@ -147,24 +174,36 @@ class Database(Session):
         consistency: Consistency | None = None,
         serial_consistency: Consistency | None = None,
         timeout: timedelta | None = None,
+        idempotent: bool | None = None,
     ) -> Outcome:
         """The row is written whole, over one that is there; with `if_not_exists` only if there is none.
 
-        What was not given and is None is not written; None that was given removes what stands there.
+        What was not given and is None is not written; None that was given removes what stands there. With
+        `idempotent` it is sent again when a node fails.
 
         Raises:
             QueryError: a value does not fit, or the model takes no plain inserts.
+            UniqueError: another row holds the value of a unique column; nothing was written.
             OutcomeUnknownError: with `if_not_exists`: no answer came; read what stands there.
         """
         plan = plan_of(type(instance))
-        made = insert_compiled(plan, instance, if_not_exists=if_not_exists, ttl=ttl, timestamp=timestamp)
-        prepared = await self.prepare(made.text)
-        result = await self.execute(
-            prepared, made.params, consistency=consistency, serial_consistency=serial_consistency, timeout=timeout
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_save, instance, self)
+        found = await insert_row(
+            self,
+            plan,
+            instance,
+            if_not_exists=if_not_exists,
+            ttl=ttl,
+            timestamp=timestamp,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+            idempotent=idempotent,
         )
-        found = outcome(plan, result) if if_not_exists else _APPLIED
-        if found:
-            remember(instance, plan.snapshot(instance))
+        if hooks is not None and found:
+            await run_hooks(hooks.after_save, instance, self)
         return found
 
     async def save(
@@ -182,41 +221,35 @@ class Database(Session):
 
         Raises:
             StaleRowError: another writer was first; nothing was written.
+            UniqueError: another row holds the value of a unique column; nothing was written.
             QueryError: the key was changed, or a value does not fit.
             OutcomeUnknownError: a comparing write was not answered; `refresh` tells what stands.
         """
         plan = plan_of(type(instance))
-        row = stored_row(instance)
-        options = {"consistency": consistency, "serial_consistency": serial_consistency, "timeout": timeout}
-        version = plan.version
-        if row is None:
-            before: Any = None if version is None else getattr(instance, version.attribute)
-            if version is not None:
-                instance.__dict__[version.attribute] = before + 1
-            try:
-                found = await self.insert(instance, if_not_exists=plan.lwt_only, ttl=ttl, **options)  # type: ignore[arg-type]
-                if not found:
-                    raise StaleRowError(plan.where, found=found.found, problem="a row with this key is there already")
-            except BaseException:
-                if version is not None:
-                    instance.__dict__[version.attribute] = before
-                raise
-            return True
-        differing = changed(instance, plan.fields, row)
-        if not differing:
-            return False
-        made, advanced = _saving(plan, instance, differing, row, ttl)
-        prepared = await self.prepare(made.text)
-        found = outcome(plan, await self.execute(prepared, made.params, **options))  # type: ignore[arg-type]
-        if not found:
-            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
-        if version is not None:
-            instance.__dict__[version.attribute] = advanced
-        remember(instance, plan.snapshot(instance))
-        return True
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_save, instance, self)
+        written = await save_row(
+            self,
+            plan,
+            instance,
+            ttl=ttl,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+        )
+        if hooks is not None and written:
+            await run_hooks(hooks.after_save, instance, self)
+        return written
 
     async def delete(
-        self, instance: Model, *, if_exists: bool = False, consistency: Consistency | None = None
+        self,
+        instance: Model,
+        *,
+        if_exists: bool = False,
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
     ) -> Outcome:
         """The row of `instance` is gone; with a `Version` field only if it is as it was read.
 
@@ -224,35 +257,56 @@ class Database(Session):
             StaleRowError: another writer was first; nothing was deleted.
         """
         plan = plan_of(type(instance))
-        write: Delete[Any] = Delete(plan, _key_conditions(plan, instance))
-        if plan.version is not None:
-            write = write.only_if(_equals(plan, plan.version.attribute, getattr(instance, plan.version.attribute)))
-        elif if_exists or plan.lwt_only:
-            write = write.if_exists()
-        found = await write.using(self, consistency=consistency)
-        if not found and plan.version is not None:
-            raise StaleRowError(plan.where, found=found.found, problem="the row has changed since it was read")
-        remember(instance, None)
+        hooks = plan.hooks
+        if hooks is not None:
+            await run_hooks(hooks.before_delete, instance, self)
+        found = await delete_row(
+            self,
+            plan,
+            instance,
+            if_exists=if_exists,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+        )
+        if hooks is not None and found:
+            await run_hooks(hooks.after_delete, instance, self)
         return found
 
-    async def refresh(self, instance: Model, *, consistency: Consistency | None = None) -> None:
+    async def refresh(
+        self, instance: Model, *, consistency: Consistency | None = None, timeout: timedelta | None = None
+    ) -> None:
         """Read the row again, into the same instance.
+
+        Where writes have conditions it is read at serial consistency, unless another is given: a write that was not
+        answered is decided then.
 
         Raises:
             RowCountError: it is there no more.
         """
         plan = plan_of(type(instance))
+        if consistency is None and plan.lwt_only:
+            consistency = plan.writing.get("serial_consistency", self.settings.serial_consistency)
         key = tuple(each.encode(getattr(instance, each.attribute)) for each in plan.key)
-        reading: Get[Any] = Get(plan, key, self, consistency)
+        reading: Get[Any] = Get(plan, key).using(self, consistency=consistency, timeout=timeout)
         found = await reading
         if found is None:
             raise RowCountError(plan.where, found=0)
         instance.__dict__.update(found.__dict__)
+        instance.__pydantic_fields_set__.update(found.model_fields_set)
         remember(instance, stored_row(found))
 
     # -- many rows -----------------------------------------------------------------------------------------------
 
-    async def get_many(self, model: type[M], keys: Iterable[Any], *, concurrency: int = _CONCURRENCY) -> list[M | None]:
+    async def get_many(
+        self,
+        model: type[M],
+        keys: Iterable[Any],
+        *,
+        concurrency: int = _CONCURRENCY,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> list[M | None]:
         """The rows of these primary keys, None where there is none, in the order of the keys.
 
         A key of one column is a value, of several a tuple. At most `concurrency` are asked for at once.
@@ -261,14 +315,43 @@ class Database(Session):
             QueryError: a key is incomplete or does not fit; nothing was sent.
         """
         plan = plan_of(model)
-        encoded = [tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {})) for key in keys]
-        gets: list[Get[M]] = [Get(plan, key, self) for key in encoded]
+        encoded = [
+            tuple(plan.key_of(key if isinstance(key, tuple) else (key,), {}))
+            for key in listed(keys, "get_many()", where=plan.where)
+        ]
+        gets: list[Get[M]] = [Get(plan, key).using(self, consistency=consistency, timeout=timeout) for key in encoded]
         found: list[M | None] = [None] * len(gets)
 
         async def run(number: int) -> None:
             found[number] = await gets[number]
 
         await _each(run, len(gets), concurrency)
+        return found
+
+    async def related(
+        self, query: Query[R], field: Expression[K], values: Iterable[K], *, concurrency: int = _CONCURRENCY
+    ) -> dict[K, list[R]]:
+        """The rows of `query` for each value of `field`, by value: the children of many parents, or the parents of many.
+
+        Each value is asked for once, at most `concurrency` of them at a time; one without rows has an empty list.
+
+        Raises:
+            QueryError: the query cannot be answered with `field` given, or a value does not fit; nothing was sent.
+        """
+        plan, distinct = _asked(query, field, values)
+        if plan.key == (field.field,) and query == Query.of(plan):
+            model: Any = plan.model
+            rows = await self.get_many(model, [(value,) for value in distinct], concurrency=concurrency)
+            return {value: [] if row is None else [row] for value, row in zip(distinct, rows, strict=True)}
+        queries = [query.where(field == value).using(self) for value in distinct]
+        if queries:
+            queries[0].statement()
+        found: dict[K, list[R]] = {value: [] for value in distinct}
+
+        async def run(number: int) -> None:
+            found[distinct[number]] = await queries[number].all()
+
+        await _each(run, len(distinct), concurrency)
         return found
 
     async def insert_many(
@@ -278,13 +361,16 @@ class Database(Session):
         concurrency: int = _CONCURRENCY,
         if_not_exists: bool = False,
         ttl: timedelta | int | None = None,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Written[M]]:
         """What became of each instance, in their order: one that fails does not stop the others.
 
         `progress` is called with the number of those done after each.
         """
-        todo = list(instances)
+        todo = listed(instances, "insert_many()", where="database")
         results: list[Written[M]] = [Written(instance) for instance in todo]
         done = 0
 
@@ -292,9 +378,16 @@ class Database(Session):
             nonlocal done
             instance = todo[number]
             try:
-                found = await self.insert(instance, if_not_exists=if_not_exists, ttl=ttl)
+                found = await self.insert(
+                    instance,
+                    if_not_exists=if_not_exists,
+                    ttl=ttl,
+                    consistency=consistency,
+                    timeout=timeout,
+                    idempotent=idempotent,
+                )
                 results[number] = Written(instance, found)
-            except CassormError as error:
+            except Exception as error:  # ours, or that of a hook
                 results[number] = Written(instance, error=error)
             done += 1
             if progress is not None:
@@ -303,47 +396,33 @@ class Database(Session):
         await _each(run, len(todo), concurrency)
         return results
 
-    @overload
     def batch(
-        self,
-        items: None = None,
-        *,
-        unlogged: bool = False,
-        counter: bool = False,
-        max_partitions: int = 10,
-        **options: Any,
-    ) -> Batch: ...
-    @overload
-    def batch(
-        self, items: Sequence[tuple[Prepared, Sequence[object]]], **options: Any
-    ) -> Coroutine[Any, Any, Result]: ...
-    def batch(
-        self,
-        items: Sequence[Any] | None = None,
-        *,
-        unlogged: bool = False,
-        counter: bool = False,
-        max_partitions: int = 10,
-        **options: Any,
-    ) -> Any:
-        """A batch of writes to models, for `async with`; with `items` the session's own batch of statements.
+        self, *, unlogged: bool = False, counter: bool = False, max_partitions: int = 10, **options: Any
+    ) -> Batch:
+        """A batch of writes to models, for `async with`; `options` are those of `execute_batch`.
 
         Raises:
             QueryError: both unlogged and counter were asked for.
         """
-        if items is not None:
-            return super().batch(items, **options)
         if unlogged and counter:
             raise QueryError("unlogged and counter", where="batch", remedy="Give one: counter batches are not logged")
         kind: Any = "counter" if counter else "unlogged" if unlogged else "logged"
         return Batch(self, kind=kind, max_partitions=max_partitions, options=options)
+
+    def tracing(self, *tables: str | type[Model]) -> AbstractAsyncContextManager[list[Trace]]:
+        """The traces of what is sent inside the block, there when it ends; of these models and tables alone, if given.
+
+        Raises:
+            UnavailableError: at the end of the block: the server has not written its traces in time.
+        """
+        return super().tracing(*(name if isinstance(name, str) else plan_of(name).table.name for name in tables))
 
     @overload
     def cql(
         self, text: str, params: Sequence[object] = (), *, into: None = None, **options: Any
     ) -> Raw[tuple[Any, ...]]: ...
     @overload
-    def cql(self, text: str, params: Sequence[object] = (), *, into: type[R], **options: Any) -> Raw[R]: ...
+    def cql(self, text: str, params: Sequence[object] = (), *, into: type[B], **options: Any) -> Raw[B]: ...
     def cql(
         self, text: str, params: Sequence[object] = (), *, into: type[BaseModel] | None = None, **options: Any
     ) -> Raw[Any]:
@@ -355,17 +434,37 @@ class Database(Session):
         return Raw(self, text, params, into, options)
 
 
-_APPLIED = Outcome(applied=True)
+def _asked(query: Query[R], field: Expression[K], values: Iterable[K]) -> tuple[ModelPlan, list[K]]:
+    if not isinstance(query, Query) or not isinstance(field, Expression):
+        raise QueryError(
+            f"related() of {query!r} by {field!r}",
+            where="database",
+            remedy="Give a query and a field: Child.where(), Child.of",
+        )
+    try:
+        return query.plan, list(dict.fromkeys(listed(values, "related()", where=query.plan.where)))
+    except TypeError as error:
+        raise QueryError(
+            f"related(): {error}", where=field.field.where, remedy="Give values that can be keys"
+        ) from error
 
 
 def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Schema:
     """The tables and user types of these models as one value.
 
     Raises:
-        ModelError: a class among them has no table.
+        ModelError: a class among them has no table, or two of them mean different user types by one name.
     """
     plans = [plan_of(model) for model in models]
-    types = {(kind.keyspace, kind.name): kind for plan in plans for kind in plan.user_types}
+    types: dict[tuple[str | None, str], UserType] = {}
+    for plan in plans:
+        for kind in plan.user_types:
+            if types.setdefault((kind.keyspace, kind.name), kind) != kind:
+                raise ModelError(
+                    f"has a user type {kind.name} with other fields than another model's",
+                    where=plan.where,
+                    remedy="Use one class for both, or name one of them by type_name=",
+                )
     schema = Schema(tuple(plan.table for plan in plans), tuple(types.values()))
     return schema if keyspace is None else schema.in_keyspace(keyspace)
 
@@ -373,18 +472,15 @@ def schema_of(models: Iterable[type[Model]], keyspace: str | None = None) -> Sch
 class OpeningDatabase(Connecting[Database]):
     """A database that is about to be opened; inside `async with` queries run on it without being told."""
 
-    _token: Token[Session | None] | None = None
-
     async def __aenter__(self) -> Database:
         opened = await super().__aenter__()
-        self._token = current_session.set(opened)
+        enter(opened)
         return opened
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            leave(self._token)
+        leave()
         await super().__aexit__(kind, error, traceback)
 
 
@@ -407,62 +503,9 @@ def connect(
     return OpeningDatabase(Database, chosen(hosts, settings, options), ssl_context)
 
 
-def leave(token: Token[Session | None]) -> None:
-    """Take the session out of the context that it was set in."""
-    try:
-        current_session.reset(token)
-    except ValueError:
-        # Left in another context than entered, as test fixtures do: the one that was entered is gone by now.
-        current_session.set(None)
-
-
-def _saving(
-    plan: ModelPlan, instance: Model, differing: Sequence[Any], row: Sequence[Any], ttl: timedelta | int | None
-) -> tuple[Compiled, Any]:
-    """The UPDATE of what differs, and the version afterwards."""
-    moved = [each for each in differing if each.is_key]
-    if moved:
-        raise QueryError(
-            "the key of a stored row was changed", where=moved[0].where, remedy="Insert a new row, delete the old one"
-        )
-    assignments = []
-    for each in differing:
-        if each.kind in ("version", "counter"):
-            how = "is advanced by save alone" if each.kind == "version" else "changes by update(... + n) alone"
-            raise QueryError(f"was set, and {how}", where=each.where, remedy="Leave it as it was read")
-        assignments.append(each)
-    write: Update[Any] = Update.of(
-        plan, [_assigned(plan, each.attribute, getattr(instance, each.attribute)) for each in assignments]
-    )
-    advanced = None
-    if plan.version is not None:
-        before = getattr(instance, plan.version.attribute)
-        advanced = before + 1
-        write = Update.of(plan, [*write.assignments, _assigned(plan, plan.version.attribute, advanced)])
-        write = write.only_if(_equals(plan, plan.version.attribute, before))
-    elif plan.lwt_only:
-        write = write.if_exists()
-    write = write.where(*_key_conditions(plan, instance))
-    if ttl is not None:
-        write = write.ttl(ttl)
-    return write.compiled(), advanced
-
-
-def _key_conditions(plan: ModelPlan, instance: Model) -> tuple[Any, ...]:
-    return tuple(_equals(plan, each.attribute, getattr(instance, each.attribute)) for each in plan.key)
-
-
-def _equals(plan: ModelPlan, attribute: str, value: Any) -> Any:
-    return Expression(plan.by_attribute[attribute]) == value
-
-
-def _assigned(plan: ModelPlan, attribute: str, value: Any) -> Any:
-    return Expression(plan.by_attribute[attribute]).set(value)
-
-
 async def _each(run: Callable[[int], Any], count: int, concurrency: int) -> None:
     """Run for each number below `count`, at most `concurrency` at once."""
-    if not 0 < concurrency <= _MOST_CONCURRENT:
+    if not isinstance(concurrency, int) or not 0 < concurrency <= _MOST_CONCURRENT:
         raise QueryError(
             f"a concurrency of {concurrency}", where="database", remedy=f"Give a number from 1 to {_MOST_CONCURRENT}"
         )

@@ -1,20 +1,19 @@
 """Conditions, orders and assignments as values: what `Reading.ts > since` and `Reading.tags.add("x")` are."""
 
-from builtins import set as builtin_set
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 from cassorm.errors import QueryError
 from cassorm.orm.field_plan import FieldPlan
 
 T = TypeVar("T")
-E = TypeVar("E")
-K = TypeVar("K")
-V = TypeVar("V")
 
-Operator = Literal["=", "!=", "<", "<=", ">", ">=", "IN", "CONTAINS", "CONTAINS KEY", "ENTRY"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "IN", "CONTAINS", "CONTAINS KEY"]
+Place = Literal["column", "entry", "token"]
 RANGES = ("<", "<=", ">", ">=")
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "varint", "float", "double", "decimal", "counter")
+_COUNTERS = "Only counters count: use set(), or declare the field as Counter"
 
 
 def _no_truth(what: str, remedy: str) -> NoReturn:
@@ -23,12 +22,19 @@ def _no_truth(what: str, remedy: str) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """One restriction of a column; `params` are what the driver takes. Several are joined by AND."""
+    """One restriction; `params` are what the driver takes. Several are joined by AND.
+
+    `on` tells what of `field` is restricted: the column, an entry of its map, or the token of the key it begins.
+    """
 
     field: FieldPlan
     operator: Operator
     text: str
     params: tuple[Any, ...]
+    on: Place = "column"
+
+    def __repr__(self) -> str:
+        return f"Condition({self.text!r}, {self.params!r})"
 
     def __bool__(self) -> bool:  # noqa: PLE0304 - it only refuses
         _no_truth(f"the condition {self.text}", "Give several conditions to where(), separated by commas")
@@ -71,36 +77,56 @@ def count_rows() -> Aggregate:
     return Aggregate("COUNT(*)")
 
 
-class _Comparable(Generic[T]):
+class _MissingPartError(QueryError, AttributeError):
+    """An attribute that columns of this type have not, found missing as Python expects it."""
+
+
+class Comparable(Generic[T]):
     """What stands left of an operator."""
 
     __slots__ = ()
 
-    def _compared(self, operator: Operator, other: Any) -> Condition:
+    def compared(self, operator: Operator, other: Any) -> Condition:
+        """The condition that an operator stands for.
+
+        Raises:
+            QueryError: `other` does not fit, or cannot be compared so.
+        """
         raise NotImplementedError
 
     def __eq__(self, other: T) -> Condition:  # type: ignore[override]
-        return self._compared("=", other)
+        return self.compared("=", other)
 
     def __ne__(self, other: T) -> Condition:  # type: ignore[override]
-        return self._compared("!=", other)
+        return self.compared("!=", other)
 
     def __lt__(self, other: T) -> Condition:
-        return self._compared("<", other)
+        return self.compared("<", other)
 
     def __le__(self, other: T) -> Condition:
-        return self._compared("<=", other)
+        return self.compared("<=", other)
 
     def __gt__(self, other: T) -> Condition:
-        return self._compared(">", other)
+        return self.compared(">", other)
 
     def __ge__(self, other: T) -> Condition:
-        return self._compared(">=", other)
+        return self.compared(">=", other)
 
     __hash__ = None  # type: ignore[assignment]
 
 
-class Expression(_Comparable[T]):
+def listed(values: Iterable[T], what: str, *, where: str) -> list[T]:
+    """The values of `what`.
+
+    Raises:
+        QueryError: it is given one value, or none that has an order.
+    """
+    if isinstance(values, str | bytes | Expression) or not isinstance(values, Iterable):
+        raise QueryError(f"{what} of {values!r}", where=where, remedy="Give a list of values")
+    return list(values)
+
+
+class Expression(Comparable[T]):
     """A column of a model, as the class's attribute: compare it, order by it, assign to it."""
 
     __slots__ = ("field",)
@@ -114,7 +140,8 @@ class Expression(_Comparable[T]):
     def __bool__(self) -> bool:  # noqa: PLE0304 - it only refuses
         _no_truth(self.field.where, "Compare it, or read the value from an instance")
 
-    def _compared(self, operator: Operator, other: Any) -> Condition:
+    def compared(self, operator: Operator, other: Any) -> Condition:
+        """The condition that an operator stands for; see the base."""
         field = self.field
         if other is None:
             if operator not in ("=", "!="):
@@ -139,39 +166,35 @@ class Expression(_Comparable[T]):
         Raises:
             QueryError: a value does not fit the column.
         """
-        if isinstance(values, str | bytes):
-            raise QueryError(f"in_({values!r})", where=self.field.where, remedy="Give a list of values")
-        return Condition(
-            self.field, "IN", f"{self.field.quoted} IN ?", ([self.field.encode(value) for value in values],)
-        )
-
-    def contains(
-        self: "Expression[list[E]] | Expression[builtin_set[E]] | Expression[frozenset[E]] | Expression[dict[K, E]]",
-        value: E,
-    ) -> Condition:
-        """The collection holds `value`: an item of a list or set, a value of a map.
-
-        Raises:
-            QueryError: the column is no collection, or the value does not fit.
-        """
-        part = _part(self.field, "list", "set", "map", at=-1)
-        return Condition(self.field, "CONTAINS", f"{self.field.quoted} CONTAINS ?", (self.field.encode(value, part),))
-
-    def contains_key(self: "Expression[dict[K, V]]", key: K) -> Condition:
-        """The map has `key`.
-
-        Raises:
-            QueryError: the column is no map, or the key does not fit.
-        """
-        part = _part(self.field, "map", at=0)
-        text = f"{self.field.quoted} CONTAINS KEY ?"
-        return Condition(self.field, "CONTAINS KEY", text, (self.field.encode(key, part),))
-
-    def __getitem__(self: "Expression[dict[K, V]]", key: K) -> "Entry[V]":
-        return Entry(self.field, self.field.encode(key, _part(self.field, "map", at=0)))
+        field = self.field
+        encoded = [field.encode(value) for value in listed(values, "in_()", where=field.where)]
+        if len(encoded) == 1:
+            # Servers do with one value what they refuse with several.
+            return Condition(field, "=", f"{field.quoted} = ?", (encoded[0],))
+        return Condition(field, "IN", f"{field.quoted} IN ?", (encoded,))
 
     def __iter__(self) -> NoReturn:
         raise TypeError(f"{self.field.where} is a column: read the value from an instance")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise _MissingPartError(
+                f"has no {name}: it is a {self.field.codec.cql}",
+                where=self.field.where,
+                remedy="Compare it with == or in_(), or assign to it with set()",
+            )
+
+        def __add__(self, by: object) -> NoReturn:
+            raise QueryError(f"{by!r} is added to a {self.field.codec.cql}", where=self.field.where, remedy=_COUNTERS)
+
+        def __sub__(self, by: object) -> NoReturn:
+            raise QueryError(f"{by!r} is taken from a {self.field.codec.cql}", where=self.field.where, remedy=_COUNTERS)
+
+        def __getitem__(self, key: object) -> NoReturn:
+            raise QueryError(
+                f"[{key!r}] of a {self.field.codec.cql}", where=self.field.where, remedy="Only maps have keys"
+            )
 
     def asc(self) -> Ordering:
         """The rows with the smallest value first."""
@@ -181,58 +204,10 @@ class Expression(_Comparable[T]):
         """The rows with the greatest value first."""
         return Ordering(self.field, descending=True)
 
-    # -- assignments ---------------------------------------------------------------------------------------------
-
     def set(self, value: T) -> Assignment:
         """The column holds `value` afterwards; None removes what stands there."""
         encoded = None if value is None else self.field.encode(value)
         return Assignment(self.field, f"{self.field.quoted} = ?", (encoded,))
-
-    def add(self: "Expression[builtin_set[E]] | Expression[frozenset[E]]", *items: E) -> Assignment:
-        """The set holds `items` as well."""
-        return self._changed("+", ("set",), builtin_set(items))
-
-    def remove(
-        self: "Expression[builtin_set[E]] | Expression[frozenset[E]] | Expression[list[E]]", *items: E
-    ) -> Assignment:
-        """None of `items` is left in the set or list."""
-        field = self.field
-        kind = field.codec.cql.name
-        return self._changed("-", ("set", "list"), list(items) if kind == "list" else builtin_set(items))
-
-    def append(self: "Expression[list[E]]", *items: E) -> Assignment:
-        """The list ends with `items`."""
-        return self._changed("+", ("list",), list(items), once=True)
-
-    def prepend(self: "Expression[list[E]]", *items: E) -> Assignment:
-        """The list begins with `items`."""
-        field = self.field
-        _unfrozen(field, "list")
-        return Assignment(field, f"{field.quoted} = ? + {field.quoted}", (field.encode(list(items)),), once=True)
-
-    def put(self: "Expression[dict[K, V]]", entries: dict[K, V]) -> Assignment:
-        """The map holds `entries` as well."""
-        return self._changed("+", ("map",), entries)
-
-    def drop(self: "Expression[dict[K, V]]", *keys: K) -> Assignment:
-        """The map has none of `keys` any more."""
-        field = self.field
-        _unfrozen(field, "map")
-        part = _part(field, "map", at=0)
-        return Assignment(field, f"{field.quoted} = {field.quoted} - ?", ([field.encode(key, part) for key in keys],))
-
-    def __add__(self: "Expression[int]", by: int) -> Assignment:
-        return _counted(self.field, "+", by)
-
-    def __sub__(self: "Expression[int]", by: int) -> Assignment:
-        return _counted(self.field, "-", by)
-
-    def _changed(self, sign: str, kinds: tuple[str, ...], value: Any, *, once: bool = False) -> Assignment:
-        field = self.field
-        _unfrozen(field, *kinds)
-        return Assignment(field, f"{field.quoted} = {field.quoted} {sign} ?", (field.encode(value),), once)
-
-    # -- functions of the server ---------------------------------------------------------------------------------
 
     def max(self) -> Aggregate:
         """The greatest value."""
@@ -243,57 +218,27 @@ class Expression(_Comparable[T]):
         return Aggregate(f"MIN({self.field.quoted})", self.field.codec.decoded)
 
     def sum(self) -> Aggregate:
-        """The sum, as the server computes it: in the type of the column, which may overflow."""
-        return Aggregate(f"SUM({self.field.quoted})")
+        """The sum, as the server computes it: in the type of the column, which may overflow.
+
+        Raises:
+            QueryError: the column holds no numbers.
+        """
+        return self._of_numbers("SUM")
 
     def avg(self) -> Aggregate:
-        """The average, as the server computes it: in the type of the column, whole for whole numbers."""
-        return Aggregate(f"AVG({self.field.quoted})")
+        """The average, as the server computes it: in the type of the column, whole for whole numbers.
 
+        Raises:
+            QueryError: the column holds no numbers.
+        """
+        return self._of_numbers("AVG")
 
-class Entry(_Comparable[V]):
-    """The value of one key of a map: `Reading.labels["room"]`."""
-
-    __slots__ = ("field", "key")
-
-    def __init__(self, field: FieldPlan, key: Any) -> None:
-        self.field = field
-        self.key = key
-
-    def _compared(self, operator: Operator, other: Any) -> Condition:
-        if operator in RANGES or operator == "!=":
-            raise QueryError(f"{operator} of a map's entry", where=self.field.where, remedy="Compare with ==")
-        value = self.field.encode(other, _part(self.field, "map", at=1))
-        return Condition(self.field, "ENTRY", f"{self.field.quoted}[?] = ?", (self.key, value))
-
-    def set(self, value: V) -> Assignment:
-        """The key holds `value` afterwards; None removes the key."""
-        _unfrozen(self.field, "map")
-        encoded = None if value is None else self.field.encode(value, _part(self.field, "map", at=1))
-        return Assignment(self.field, f"{self.field.quoted}[?] = ?", (self.key, encoded))
-
-
-def _part(field: FieldPlan, *kinds: str, at: int) -> Callable[[Any], Any]:
-    if field.codec.cql.name not in kinds:
-        raise QueryError(
-            f"is a {field.codec.cql}, no {' or '.join(kinds)}", where=field.where, remedy="Compare it with == or in_()"
-        )
-    return field.codec.parts[at].encode
-
-
-def _unfrozen(field: FieldPlan, *kinds: str) -> None:
-    cql = field.codec.cql
-    if cql.name not in kinds or not cql.is_multicell:
-        raise QueryError(
-            f"is a {cql}, no {' or '.join(kinds)} whose parts can change",
-            where=field.where,
-            remedy="Replace it as a whole with set()",
-        )
-
-
-def _counted(field: FieldPlan, sign: str, by: int) -> Assignment:
-    if field.kind != "counter":
-        raise QueryError(
-            f"{sign} of a {field.codec.cql}", where=field.where, remedy="Only counters count: use set(), or Counter"
-        )
-    return Assignment(field, f"{field.quoted} = {field.quoted} {sign} ?", (field.encode(by),), once=True)
+    def _of_numbers(self, function: str) -> Aggregate:
+        field = self.field
+        if field.codec.cql.name not in _NUMBERS:
+            raise QueryError(
+                f"{function} of a {field.codec.cql}",
+                where=field.where,
+                remedy="Only numbers have one: use max() or min()",
+            )
+        return Aggregate(f"{function}({field.quoted})")

@@ -26,6 +26,7 @@ class FieldPlan:
     nullable: bool
     index: IndexOn | None
     default: Callable[[], Any] | None
+    unique: bool = False
 
     @property
     def where(self) -> str:
@@ -54,6 +55,16 @@ class FieldPlan:
                 remedy=f"Give a value that a {self.codec.cql} holds",
             ) from error
 
+    def _made(self, default: Callable[[], Any]) -> Any:
+        try:
+            return default()
+        except Exception as error:  # whatever a factory of the user's raises
+            raise RowError(
+                f"NULL in column {self.column}, and its default cannot be made: {error!r}",
+                where=self.where,
+                remedy="Let the factory take nothing, or let the type be `... | None`",
+            ) from error
+
     def decoded(self, value: Any) -> Any:
         """The Python value of what the driver gave, the default for a NULL that the type has no None for.
 
@@ -68,7 +79,7 @@ class FieldPlan:
             if self.nullable:
                 return None
             if self.default is not None:
-                return self.default()
+                return self._made(self.default)
             raise RowError(
                 f"NULL in column {self.column}, whose type has no None",
                 where=self.where,

@@ -15,14 +15,44 @@ from cassorm.schema.table import Order
 
 if TYPE_CHECKING:
     from cassorm.orm.expressions import Expression
+    from cassorm.orm.parts import CounterExpression, ListExpression, MapExpression, SetExpression
 
 T = TypeVar("T")
+E = TypeVar("E")
+K = TypeVar("K")
+V = TypeVar("V")
 
 if TYPE_CHECKING:
 
     class Col(Marker, Generic[T]):
         """A column: `kind: Col[str] = col(default="")`."""
 
+        @overload
+        def __get__(self: "Col[set[E]]", instance: None, owner: Any) -> "SetExpression[set[E], E]": ...
+        @overload
+        def __get__(self: "Col[set[E] | None]", instance: None, owner: Any) -> "SetExpression[set[E] | None, E]": ...
+        @overload
+        def __get__(self: "Col[frozenset[E]]", instance: None, owner: Any) -> "SetExpression[frozenset[E], E]": ...
+        @overload
+        def __get__(
+            self: "Col[frozenset[E] | None]", instance: None, owner: Any
+        ) -> "SetExpression[frozenset[E] | None, E]": ...
+        @overload
+        def __get__(self: "Col[list[E]]", instance: None, owner: Any) -> "ListExpression[list[E], E]": ...
+        @overload
+        def __get__(self: "Col[list[E] | None]", instance: None, owner: Any) -> "ListExpression[list[E] | None, E]": ...
+        @overload
+        def __get__(self: "Col[tuple[E, ...]]", instance: None, owner: Any) -> "ListExpression[tuple[E, ...], E]": ...
+        @overload
+        def __get__(
+            self: "Col[tuple[E, ...] | None]", instance: None, owner: Any
+        ) -> "ListExpression[tuple[E, ...] | None, E]": ...
+        @overload
+        def __get__(self: "Col[dict[K, V]]", instance: None, owner: Any) -> "MapExpression[dict[K, V], K, V]": ...
+        @overload
+        def __get__(
+            self: "Col[dict[K, V] | None]", instance: None, owner: Any
+        ) -> "MapExpression[dict[K, V] | None, K, V]": ...
         @overload
         def __get__(self, instance: None, owner: Any) -> "Expression[T]": ...
         @overload
@@ -44,6 +74,12 @@ if TYPE_CHECKING:
 
     class Counter(Col[int]):
         """A counter, changed by `Model.update(Model.hits + 1)` alone."""
+
+        @overload
+        def __get__(self, instance: None, owner: Any) -> CounterExpression: ...
+        @overload
+        def __get__(self, instance: object, owner: Any) -> int: ...
+        def __get__(self, instance: Any, owner: Any) -> Any: ...
 
 else:
 
@@ -74,6 +110,7 @@ else:
         kind = "counter"
 
     Counter = Annotated[int, _Counter()]
+    """A counter, changed by `Model.update(Model.hits + 1)` alone."""
 
 
 def col(
@@ -84,14 +121,15 @@ def col(
     type: str | None = None,  # noqa: A002 - the word of CQL
     index: bool | IndexOn = False,
     truncate: bool = False,
+    unique: bool = False,
     **field_options: Any,
 ) -> Any:
     """What a column has beyond its type; `field_options` are those of `pydantic.Field`, such as `ge=0` or `alias=`.
 
     `name` is the column's where it is not the attribute's; `type` its CQL type where it is not that of the Python
-    type; `truncate` lets a timestamp lose what is below the millisecond.
+    type; `truncate` lets a timestamp lose what is below the millisecond; `unique` keeps two rows from holding one value.
     """
-    return _field(Options(name, type, None, index_on(index), truncate), default, default_factory, field_options)
+    return _field(Options(name, type, None, index_on(index), truncate, unique), default, default_factory, field_options)
 
 
 def pk(

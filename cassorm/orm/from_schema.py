@@ -1,11 +1,13 @@
 """Models from tables: what files, dicts and live keyspaces declare, as the very same kind of class."""
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from pydantic import BaseModel, create_model
 
+from cassorm.cql.types import CqlType
 from cassorm.orm.annotations import annotation_of
 from cassorm.orm.fields import CK, PK, Col, Counter, Static, ck, col, pk
 from cassorm.orm.markers import IndexOn
@@ -15,6 +17,9 @@ from cassorm.orm.user_types import Udt
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.table import Column, Table, UserType
 
+TYPE_NAMES = frozenset(name for name in dir(Udt) if not name.startswith("_"))
+"""What no field of a user type can be called, as the model has something of that name."""
+
 
 def models_of(schema: Schema) -> dict[str, type[Model]]:
     """A model for each table of the schema, by the table's name.
@@ -23,9 +28,10 @@ def models_of(schema: Schema) -> dict[str, type[Model]]:
         ModelError: a column has a type that no Python type fits.
     """
     nested: dict[str | None, dict[str, type[BaseModel]]] = {}
+    keys = key_types(schema)
     for kind in schema.types:
         known = nested.setdefault(kind.keyspace, {})
-        known[kind.name] = _nested(kind, known)
+        known[kind.name] = _nested(kind, known, hashable=kind.name in keys)
     return {
         table.name: model_of(
             table, nested.get(table.keyspace, {}), [t for t in schema.types if t.name in _used(table, schema)]
@@ -44,13 +50,19 @@ def model_of(
     Raises:
         ModelError: a column has a type that no Python type fits.
     """
-    fields: dict[str, Any] = {attribute(column.name): _field(table, column, nested) for column in table.columns}
+    names = attributes(table.columns)
+    fields: dict[str, Any] = {names[column.name]: _field(table, column, nested) for column in table.columns}
     made: Any = create_model(
         class_name(table.name),
         __base__=Model,
         __module__=__name__,
         __doc__=table.comment or f"A row of {table.name}.",
-        __cls_kwargs__={"keyspace": table.keyspace, "table": table.name},
+        __cls_kwargs__={
+            "keyspace": table.keyspace,
+            "table": table.name,
+            "unique": [[names[name] for name in group] for group in table.unique],
+            "profile": table.profile,
+        },
         **fields,
     )
     plan = plan_of(made)
@@ -65,13 +77,45 @@ def class_name(table: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in table.split("_")) or table
 
 
-def attribute(column: str) -> str:
-    """The name of the field that a column gets."""
-    name = column.lstrip("_") or "column"
-    if name[0].isdigit():
-        name = f"column_{name}"
-    taken = name in RESERVED_NAMES or name.startswith("model_") or keyword.iskeyword(name) or name != column
-    return f"{name}_" if taken else name
+def attributes(columns: Iterable[Column], taken: Collection[str] = RESERVED_NAMES) -> dict[str, str]:
+    """The name of the field that each column gets: the column's, or one with `_` behind it where no field can have that."""
+    names = [column.name for column in columns]
+    found = {name: name for name in names if _is_free(name, taken)}
+    for name in names:
+        if name not in found:
+            plain = name.lstrip("_") or "column"
+            made = f"column_{plain}_" if plain[0].isdigit() or plain.startswith("model_") else f"{plain}_"
+            while made in found.values() or not _is_free(made, taken):
+                made += "_"
+            found[name] = made
+    return found
+
+
+def _is_free(name: str, taken: Collection[str]) -> bool:
+    refused = name in taken or name.startswith(("model_", "_")) or keyword.iskeyword(name)
+    return name.isidentifier() and not refused
+
+
+def key_types(schema: Schema) -> set[str]:
+    """The names of the user types whose values stand in sets or are keys of maps, so that they have to be hashable."""
+    fields = {kind.name: kind.fields for kind in schema.types}
+    columns = chain(*(table.columns for table in schema.tables), *fields.values())
+    todo = [name for column in columns for name in _hashed(column.cql_type)]
+    found: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            # What it holds is hashed with it.
+            todo += [held for column in fields.get(name, ()) for held in column.cql_type.user_types()]
+    return found
+
+
+def _hashed(cql: CqlType) -> Iterator[str]:
+    if cql.name in ("set", "map"):
+        yield from cql.args[0].user_types()
+    for arg in cql.args:
+        yield from _hashed(arg)
 
 
 def _field(table: Table, column: Column, nested: Mapping[str, type[BaseModel]]) -> tuple[Any, Any]:
@@ -95,12 +139,15 @@ def _field(table: Table, column: Column, nested: Mapping[str, type[BaseModel]]) 
     return kind[annotation | None], col(default=None, **said)
 
 
-def _nested(kind: UserType, known: Mapping[str, type[BaseModel]]) -> type[BaseModel]:
-    fields: dict[str, Any] = {
-        column.name: (annotation_of(column.cql_type, known) | None, None) for column in kind.fields
-    }
+def _nested(kind: UserType, known: Mapping[str, type[BaseModel]], *, hashable: bool) -> type[BaseModel]:
+    names = attributes(kind.fields, TYPE_NAMES)
+    fields: dict[str, Any] = {}
+    for column in kind.fields:
+        annotation = annotation_of(column.cql_type, known, hashable=hashable)
+        fields[names[column.name]] = (annotation | None, col(default=None, name=column.name, type=column.type))
+    said = {"type_name": kind.name} | ({"frozen": True} if hashable else {})
     made: type[BaseModel] = create_model(
-        class_name(kind.name), __base__=Udt, __module__=__name__, __cls_kwargs__={"type_name": kind.name}, **fields
+        class_name(kind.name), __base__=Udt, __module__=__name__, __cls_kwargs__=said, **fields
     )
     return made
 

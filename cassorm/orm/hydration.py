@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from cassorm.driver.prepared import UNSET
 from cassorm.errors import QueryError, RowError
+from cassorm.orm.codec import Codec
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.pydantic_internals import is_validator, slot_setters, transforms
 from cassorm.orm.values import ROUND32
@@ -63,28 +64,26 @@ def make_hydrate(
     validates = needs_validation(model) is not None or set(model.model_fields) != {f.attribute for f in fields}
     names: dict[str, Any] = {"cls": model, "new": object.__new__, "given": set(model.model_fields), "set_row": set_row}
     values = ", ".join(f"{f.attribute!r}: {_expression(n, f, names)}" for n, f in enumerate(fields))
-    lines = ["def hydrate(rows):", "    made = []", "    add = made.append", "    for row in rows:"]
-    lines.append(f"        ({', '.join(f'v{n}' for n in range(len(fields)))},) = row")
+    lines = ["def hydrate(rows):", "    made = []", "    add = made.append", "    try:", "        for row in rows:"]
+    lines.append(f"            ({', '.join(f'v{n}' for n in range(len(fields)))},) = row")
     if skip_without is not None:
-        lines.append(f"        if v{skip_without} is None: continue")
+        lines.append(f"            if v{skip_without} is None: continue")
     if validates:
         names["validate"] = model.__pydantic_validator__.validate_python
-        lines.append(f"        m = validate({{{values}}}, by_name=True, by_alias=False)")
+        lines.append(f"            m = validate({{{values}}}, by_name=True, by_alias=False)")
     else:
         names["set_values"], names["set_given"], names["set_extra"], names["set_private"] = slot_setters()
-        lines += ["        m = new(cls)", f"        set_values(m, {{{values}}})", "        set_given(m, given)"]
-        lines += ["        set_extra(m, None)", "        set_private(m, None)"]
+        lines += [
+            "            m = new(cls)",
+            f"            set_values(m, {{{values}}})",
+            "            set_given(m, given)",
+        ]
+        lines += ["            set_extra(m, None)", "            set_private(m, None)"]
     if set_row is not None:
-        lines.append("        set_row(m, row)")
-    lines += ["        add(m)", "    return made"]
-    fast: Hydrate = _compiled("hydrate", lines, names)
-
-    def hydrate(rows: Sequence[Row]) -> list[Any]:
-        try:
-            return fast(rows)
-        except Exception as error:  # a codec's, or pydantic's: the place is looked for row by row
-            raise _explained(model, fields, rows, fast, error) from error
-
+        lines.append("            set_row(m, row)")
+    lines += ["            add(m)", "    except Exception as error:", "        raise explained(rows, error) from error"]
+    names["explained"] = lambda rows, error: _explained(model, fields, rows, hydrate, error)
+    hydrate: Hydrate = _compiled("hydrate", [*lines, "    return made"], names)
     return hydrate
 
 
@@ -103,28 +102,56 @@ def _expression(number: int, field: FieldPlan, names: dict[str, Any]) -> str:
     return f"decode{number}({value}) if {value} is not None else slow{number}(None)"
 
 
+def make_tuples(decoders: Sequence[Codec | Callable[[Any], Any] | None]) -> Hydrate:
+    """What turns rows into tuples of Python values; None leaves a column as it is."""
+    names: dict[str, Any] = {}
+    parts = []
+    for number, decoder in enumerate(decoders):
+        value = f"v{number}"
+        if isinstance(decoder, Codec):
+            names[f"decode{number}"] = decoder.decoded
+            if decoder.decode is None and decoder.empty is None:
+                names[f"exact{number}"] = decoder.exact
+                parts.append(value if decoder.exact is None else _expected(number))
+                continue
+        elif decoder is not None:
+            names[f"decode{number}"] = decoder
+        parts.append(value if decoder is None else f"decode{number}({value})")
+    taken = ", ".join(f"v{number}" for number in range(len(parts)))
+    if taken == ", ".join(parts):
+        return list
+    lines = ["def hydrate(rows):", f"    return [({', '.join(parts)},) for ({taken},) in rows]"]
+    made: Hydrate = _compiled("hydrate", lines, names)
+    return made
+
+
+def _expected(number: int) -> str:
+    return f"v{number} if type(v{number}) is exact{number} else decode{number}(v{number})"
+
+
 def _explained(
-    model: type[BaseModel], fields: Sequence[FieldPlan], rows: Sequence[Row], fast: Hydrate, error: Exception
+    model: type[BaseModel], fields: Sequence[FieldPlan], rows: Sequence[Row], hydrate: Hydrate, error: Exception
 ) -> RowError:
-    for row in rows:
-        if len(row) != len(fields):
-            return RowError(f"a row of {len(row)} columns for {len(fields)} fields", where=model.__name__)
-        try:
-            fast([row])
-        except Exception as found:  # the same again, of this row alone
-            error = found
-        else:
-            continue
-        key = {field.column: value for field, value in zip(fields, row, strict=True) if field.is_key}
-        try:
-            for field, value in zip(fields, row, strict=True):
-                field.decoded(value)
-        except RowError as found:
-            found.key = key
-            return found
-        remedy = "Correct the row, or what the class asks of its values"
-        return RowError(str(error), where=model.__name__, remedy=remedy, key=key)
-    return RowError(repr(error), where=model.__name__)
+    """What to say of an error of a codec's, or pydantic's; the row that it is of is looked for."""
+    if len(rows) != 1:
+        for row in rows:
+            try:
+                hydrate([row])
+            except RowError as found:
+                return found
+        return RowError(repr(error), where=model.__name__)
+    (row,) = rows
+    if len(row) != len(fields):
+        return RowError(f"a row of {len(row)} columns for {len(fields)} fields", where=model.__name__)
+    key = {field.column: value for field, value in zip(fields, row, strict=True) if field.is_key}
+    try:
+        for field, value in zip(fields, row, strict=True):
+            field.decoded(value)
+    except RowError as found:
+        found.key = key
+        return found
+    remedy = "Correct the row, or what the class asks of its values"
+    return RowError(str(error), where=model.__name__, remedy=remedy, key=key)
 
 
 def make_params(fields: Sequence[FieldPlan]) -> Callable[[Any], list[Any]]:
@@ -146,17 +173,14 @@ def make_params(fields: Sequence[FieldPlan]) -> Callable[[Any], list[Any]]:
             parts.append(f"{encode.format('v')} if (v := {value}) is not None else {missing}")
         else:
             parts.append(encode.format(value))
-    lines = ["def params(m):", "    d = m.__dict__", "    given = m.__pydantic_fields_set__"]
-    lines.append(f"    return [{', '.join(parts)}]")
-    fast: Callable[[Any], list[Any]] = _compiled("params", lines, names)
-
-    def params(instance: Any) -> list[Any]:
-        try:
-            return fast(instance)
-        except Exception:  # any codec's: looked at one by one
-            return [_param(field, instance) for field in fields]
-
-    return params
+    lines = ["def params(m):", "    d = m.__dict__"]
+    if any(field.nullable for field in fields):
+        lines.append("    given = m.__pydantic_fields_set__")
+    lines += ["    try:", f"        return [{', '.join(parts)}]", "    except Exception:", "        return each(m)"]
+    # Whatever a codec raised: the values are looked at one by one.
+    names["each"] = lambda instance: [_param(field, instance) for field in fields]
+    made: Callable[[Any], list[Any]] = _compiled("params", lines, names)
+    return made
 
 
 def _param(field: FieldPlan, instance: Any) -> Any:
@@ -170,17 +194,10 @@ def _param(field: FieldPlan, instance: Any) -> Any:
 
 def make_snapshot(fields: Sequence[FieldPlan]) -> Callable[[Any], Saved]:
     """What keeps the values of an instance as they are now, for `changed`."""
-    mutable = frozenset(f.attribute for f in fields if f.codec.mutable)
-
-    def snapshot(instance: Any) -> Saved:
-        values = instance.__dict__
-        if not mutable:
-            return Saved([values[f.attribute] for f in fields])
-        return Saved(
-            copy.deepcopy(values[f.attribute]) if f.attribute in mutable else values[f.attribute] for f in fields
-        )
-
-    return snapshot
+    values = ", ".join(f"copy(d[{f.attribute!r}])" if f.codec.mutable else f"d[{f.attribute!r}]" for f in fields)
+    lines = ["def snapshot(m):", "    d = m.__dict__", f"    return saved(({values},))"]
+    made: Callable[[Any], Saved] = _compiled("snapshot", lines, {"saved": Saved, "copy": copy.deepcopy})
+    return made
 
 
 def changed(instance: Any, fields: Sequence[FieldPlan], row: Row) -> list[FieldPlan]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
+from cassorm.errors import ModelError
 from cassorm.schema.table import Order, Target
 
 T = TypeVar("T")
@@ -18,6 +19,11 @@ class IndexOn:
     name: str = ""
     target: Target | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def compares_directions(self) -> bool:
+        """Whether vectors are compared by their directions alone, as they are unless another function is asked for."""
+        return self.options.get("similarity_function", "cosine").lower() == "cosine"
 
 
 def SAI(*, name: str = "", target: Target | None = None, **options: str) -> IndexOn:  # noqa: N802 - reads as a kind
@@ -39,6 +45,7 @@ class Options:
     order: Order | None = None
     index: IndexOn | None = None
     truncate: bool = False
+    unique: bool = False
 
 
 class Marker:
@@ -54,8 +61,9 @@ class Marker:
         order: Order | None = None,
         index: "bool | IndexOn" = False,
         truncate: bool = False,
+        unique: bool = False,
     ) -> None:
-        self.options = Options(name, type, order, index_on(index), truncate)
+        self.options = Options(name, type, order, index_on(index), truncate, unique)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -82,5 +90,15 @@ class CqlName:
 
 
 def index_on(index: "bool | IndexOn | None") -> IndexOn | None:
-    """The index that `index=` asks for; True leaves its kind to the engine."""
-    return IndexOn() if index is True else index or None
+    """The index that `index=` asks for; True leaves its kind to the engine.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if index is True:
+        return IndexOn()
+    if index is None or index is False:
+        return None
+    if not isinstance(index, IndexOn):
+        raise ModelError(f"index={index!r}", remedy="Give True, SAI(...), Secondary(...) or IndexOn(...)")
+    return index

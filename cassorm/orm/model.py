@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 from pydantic import BaseModel, ConfigDict
 
 from cassorm.cql.dialect import Profile
+from cassorm.driver.consistency import Consistency
 from cassorm.errors import ModelError
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.fields import ck, col, pk
@@ -14,6 +15,7 @@ from cassorm.orm.model_plan import ModelPlan, TableOptions, make_plan, plan_of
 from cassorm.orm.pydantic_internals import ModelMetaclass, fields_are_known
 from cassorm.orm.query import Get, Query
 from cassorm.orm.scan import Scan
+from cassorm.orm.unique_rules import check_delete, check_update
 from cassorm.orm.user_types import snake_case
 from cassorm.orm.writes import Delete, Update
 from cassorm.schema.table import Table, View
@@ -37,19 +39,46 @@ class ModelMeta(ModelMetaclass):
         profile: Profile | None = None,
         lwt_only: bool = False,
         views: Sequence[View] = (),
+        unique: Sequence[str | Sequence[str]] = (),
+        consistency: Consistency | None = None,
+        serial_consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+        idempotent: bool | None = None,
         abstract: bool = False,
         **config: Any,
     ) -> Any:
-        """The class; `abstract` ones have no table and are bases of others."""
+        """The class; `abstract` ones have no table and are bases of others; `unique` names fields, or groups of them.
+
+        `consistency`, `serial_consistency` and `timeout` are for what says nothing else; with `idempotent` its writes
+        are sent again when a node fails, but for those that cannot be repeated.
+        """
         _check_names(name, bases, namespace)
-        cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        try:
+            cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        except TypeError as error:
+            if not config or "keyword argument" not in str(error):
+                raise
+            raise ModelError(
+                f"{', '.join(config)}: no keyword of a model's class",
+                where=name,
+                remedy="Use those that docs/how-to/models.md lists, or a setting of pydantic's; table options go "
+                "into options={...}",
+            ) from error
         generic = cls.__pydantic_generic_metadata__
         if generic["origin"] is not None and getattr(generic["origin"], "__cassorm_options__", None) is None:
             abstract = True
         if not bases or bases == (BaseModel,) or abstract:
             cls.__cassorm_options__ = None
             return cls
-        said = TableOptions(keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views)
+        sending = {
+            "consistency": consistency,
+            "serial_consistency": serial_consistency,
+            "timeout": timeout,
+            "idempotent": idempotent,
+        }
+        said = TableOptions(
+            keyspace, table or snake_case(name), options or {}, ttl, comment, profile, lwt_only, views, unique, sending
+        )
         cls.__cassorm_options__ = said
         # A name that is declared further down is looked up when the class is first used.
         if fields_are_known(cls):
@@ -59,11 +88,14 @@ class ModelMeta(ModelMetaclass):
     if not TYPE_CHECKING:
 
         def __getattr__(cls, name: str) -> Any:  # noqa: N805 - of a metaclass
+            plan = cls.__dict__.get("__cassorm_plan__")
+            if plan is not None and name in plan.expressions:
+                return plan.expressions[name]
             if not name.startswith("_") and name in cls.__dict__.get("__pydantic_fields__", ()):
                 if cls.__dict__.get("__cassorm_options__") is None:
                     # An AttributeError: pydantic asks in this way whether a base has the name as well.
                     raise AttributeError(f"{cls.__name__} has no table: use {name} of a model derived from it")
-                return Expression(plan_of(cls).by_attribute[name])
+                return plan_of(cls).expressions[name]
             return super().__getattr__(name)
 
 
@@ -95,7 +127,7 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     __slots__ = ("_row",)
 
-    model_config = ConfigDict(validate_assignment=True)
+    model_config = ConfigDict(validate_assignment=True, extra="forbid")
 
     __cassorm_options__: ClassVar[TableOptions | None]
 
@@ -116,7 +148,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         Raises:
             QueryError: something is no condition on this model, or none that a query can have.
         """
-        return Query.of(plan_of(cls)).where(*conditions)
+        return Query.of(plan_of(cls), conditions)
 
     @classmethod
     def scan(cls, *, parallel: int = 8, page_size: int = 5000, resume: str | None = None) -> Scan[Self]:
@@ -132,18 +164,23 @@ class Model(BaseModel, metaclass=ModelMeta):
         """A change of the rows that `where` will name, run when it is awaited.
 
         Raises:
-            QueryError: something is no assignment to a column that can be changed.
+            QueryError: something is no assignment to a column that can be changed, or to a unique one.
         """
-        return Update.of(plan_of(cls), assignments)
+        plan = plan_of(cls)
+        check_update(plan, assignments)
+        return Update.of(plan, assignments)
 
     @classmethod
     def delete(cls, *columns: Expression[Any]) -> Delete[Self]:
         """A deletion of the rows that `where` will name, or of `columns` in them, run when it is awaited.
 
         Raises:
-            QueryError: a column belongs to the key.
+            QueryError: a column belongs to the key; or a unique value would go, which `db.delete` takes along.
         """
-        return Delete.of(plan_of(cls), columns)
+        plan = plan_of(cls)
+        made: Delete[Self] = Delete.of(plan, columns)
+        check_delete(plan, made.columns)
+        return made
 
     def __copy__(self) -> Self:
         """A copy that remembers what was read, so that saving it writes what differs."""
@@ -156,6 +193,16 @@ class Model(BaseModel, metaclass=ModelMeta):
         made = super().__deepcopy__(memo)
         remember(made, stored_row(self))
         return made
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """For pickle: with what was read, so that whoever unpickles it saves what differs."""
+        state, row = super().__getstate__(), stored_row(self)
+        return state if row is None else state | {"_row": plan_of(type(self)).saved(row)}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        row = state.pop("_row", None)
+        super().__setstate__(state)
+        remember(self, row)
 
 
 def table_of(model: type[Model]) -> Table:

@@ -1,86 +1,105 @@
 """Queries as values: built and checked first, run when they are iterated over or awaited."""
 
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.session import Session
+from cassorm.driver.paging import Pages
+from cassorm.driver.session import PAGE_SIZE, Session
 from cassorm.errors import QueryError, RowCountError
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, current_session, given_session, session_for
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
+from cassorm.orm.fan_out import MOST_TOGETHER, JoinedPages
+from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.hydration import Hydrate, make_hydrate
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.nearest import near_value
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
-from cassorm.orm.query_rules import check_conditions, check_order, check_read
+from cassorm.orm.query_rules import check_conditions
+from cassorm.orm.selection import Selection, values_of
+from cassorm.orm.sending import joined, read_options
 
 M = TypeVar("M")
 N = TypeVar("N", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
 class Get(Generic[M]):
     """The row of one primary key; await it for an instance or None."""
 
-    plan: ModelPlan
-    key: tuple[Any, ...]
-    session: Session | None = None
-    consistency: Consistency | None = None
-    timeout: timedelta | None = None
+    __slots__ = ("consistency", "key", "plan", "session", "timeout")
+
+    def __init__(
+        self,
+        plan: ModelPlan,
+        key: tuple[Any, ...],
+        session: Session | None = None,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
+    ) -> None:
+        self.plan = plan
+        self.key = key
+        self.session = session
+        self.consistency = consistency
+        self.timeout = timeout
 
     def using(
-        self, session: Session, *, consistency: Consistency | None = None, timeout: timedelta | None = None
+        self,
+        session: Session | None = None,
+        *,
+        consistency: Consistency | None = None,
+        timeout: timedelta | None = None,
     ) -> "Get[M]":
-        """The same, on this session."""
-        return replace(self, session=session, consistency=consistency, timeout=timeout)
+        """The same, on this session, with these options."""
+        given: dict[str, Any] = {"consistency": self.consistency, "timeout": self.timeout}
+        given |= read_options(self.plan.where, consistency=consistency, timeout=timeout)
+        return Get(self.plan, self.key, given_session(session) or self.session, **given)
 
     def __await__(self) -> Generator[Any, None, M | None]:
         return self._run().__await__()
 
     async def _run(self) -> M | None:
         plan = self.plan
-        session = session_for(self.session, plan.where)
-        text = get_text(plan, current_keyspace.get())
-        prepared = await session.prepare(text)
-        result = await session.execute(prepared, self.key, consistency=self.consistency, timeout=self.timeout)
+        session = self.session or current_session.get() or session_for(None, plan.where)
+        prepared = await session.prepare(get_text(plan, current_keyspace.get()), check=plan.check)
+        said = plan.reading
+        if said:
+            said = joined(said, {"consistency": self.consistency, "timeout": self.timeout})
+            result = await session.execute(prepared, self.key, **said)
+        else:
+            result = await session.execute(prepared, self.key, consistency=self.consistency, timeout=self.timeout)
         found = plan.hydrate(result.rows)
         return found[0] if found else None
 
 
 def get_text(plan: ModelPlan, keyspace: str | None) -> str:
     """The SELECT of one row by its key."""
-
-    def make() -> str:
-        key = " AND ".join(f"{each.quoted} = ?" for each in plan.key)
-        return f"SELECT {plan.columns_text} FROM {plan.target(keyspace)} WHERE {key}"  # noqa: S608 - quoted
-
-    return plan.text("get", keyspace, make)
+    return plan.text("get", keyspace, _get_text, plan, keyspace)
 
 
-@dataclass(frozen=True, slots=True)
-class Query(Generic[M]):
+def _get_text(plan: ModelPlan, keyspace: str | None) -> str:
+    key = " AND ".join(f"{each.quoted} = ?" for each in plan.key)
+    return f"SELECT {plan.columns_text} FROM {plan.target(keyspace)} WHERE {key}"  # noqa: S608 - quoted
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Query(Selection[M]):
     """Rows of a model: every method gives another query; iterating, or a method that is awaited, runs it."""
 
-    plan: ModelPlan
-    columns: str
-    hydrate: Hydrate
-    conditions: tuple[Condition, ...] = ()
-    orderings: tuple[Ordering, ...] = ()
-    groups: tuple[str, ...] = ()
-    most: int | None = None
-    most_per_partition: int | None = None
-    filtering: bool = False
-    session: Session | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
     @staticmethod
-    def of(plan: ModelPlan) -> "Query[Any]":
-        """All columns of the model, with no conditions yet."""
-        return Query(plan, plan.columns_text, plan.hydrate)
+    def of(plan: ModelPlan, conditions: tuple[Condition, ...] = ()) -> "Query[Any]":
+        """All columns of the model, of rows for which these conditions hold.
+
+        Raises:
+            QueryError: something is no condition on this model, or none that a query can have.
+        """
+        check_conditions(plan, conditions)
+        return Query(plan, plan.columns_text, plan.hydrate, conditions)
 
     # -- building ------------------------------------------------------------------------------------------------
 
@@ -120,6 +139,15 @@ class Query(Generic[M]):
         """
         return replace(self, most_per_partition=_positive(most, "per-partition limit", self.plan))
 
+    def nearest(self, column: Expression[list[float]], to: Sequence[float]) -> "Query[M]":
+        """The rows whose vectors are nearest to `to`, the nearest first; needs `limit()` and an index on the column.
+
+        Raises:
+            QueryError: the column is no vector with a storage-attached index, or `to` is none of its size.
+        """
+        _check_column(self.plan, column)
+        return replace(self, near=(column.field, near_value(self.plan, column.field, to)))
+
     def allow_filtering(self) -> "Query[M]":
         """Let the server read rows that it does not return: as slow as all that it reads."""
         return replace(self, filtering=True)
@@ -133,9 +161,8 @@ class Query(Generic[M]):
         page_size: int | None = None,
     ) -> "Query[M]":
         """The same, on this session, with these options."""
-        given = {"consistency": consistency, "timeout": timeout, "page_size": page_size}
-        options = self.options | {name: value for name, value in given.items() if value is not None}
-        return replace(self, session=session or self.session, options=options)
+        given = read_options(self.plan.where, consistency=consistency, timeout=timeout, page_size=page_size)
+        return replace(self, session=given_session(session) or self.session, options=self.options | given)
 
     def into(self, model: type[N]) -> "Query[N]":
         """The rows as instances of another model, which has some of the fields, by name; no other column is read.
@@ -143,6 +170,8 @@ class Query(Generic[M]):
         Raises:
             QueryError: it has a field that this model has not.
         """
+        if not isinstance(model, type) or not issubclass(model, BaseModel):
+            raise QueryError(f"into({model!r})", where=self.plan.where, remedy="Give a pydantic model")
         unknown = [name for name in model.model_fields if name not in self.plan.by_attribute]
         if unknown or not model.model_fields:
             raise QueryError(
@@ -151,8 +180,10 @@ class Query(Generic[M]):
                 remedy=f"Use fields of {', '.join(self.plan.by_attribute)}",
             )
         fields = [self.plan.by_attribute[name] for name in model.model_fields]
-        columns = ", ".join(each.quoted for each in fields)
-        return replace(self, columns=columns, hydrate=make_hydrate(model, fields))  # type: ignore[return-value]
+        first = self.plan.clustering[:1]
+        sparse_at = fields.index(first[0]) if self.plan.sparse_at() is not None and first[0] in fields else None
+        made = self._selecting(fields)
+        return replace(made, hydrate=make_hydrate(model, fields, skip_without=sparse_at))
 
     def values(self, *columns: Expression[Any] | Aggregate) -> "Query[tuple[Any, ...]]":
         """The rows as tuples of these columns, or of functions over them.
@@ -160,91 +191,64 @@ class Query(Generic[M]):
         Raises:
             QueryError: something is neither.
         """
-        decoders: list[Callable[[Any], Any] | None] = []
-        texts = []
-        for column in columns:
-            if isinstance(column, Aggregate):
-                texts.append(column.text)
-                decoders.append(column.decode)
-            elif isinstance(column, Expression) and column.field in self.plan.fields:
-                texts.append(column.field.quoted)
-                decoders.append(column.field.codec.decoded)
-            else:
-                raise QueryError(f"{column!r} is no column", where=self.plan.where, remedy="Give fields of the model")
-        if not texts:
-            raise QueryError("values() of nothing", where=self.plan.where, remedy="Name at least one field")
+        texts, hydrate = values_of(self.plan, columns)
+        made = self._selecting([])
+        aggregated = any(isinstance(column, Aggregate) for column in columns)
+        return replace(made, columns=texts, hydrate=hydrate, aggregated=aggregated, as_values=True)
 
-        def hydrate(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-            return [
-                tuple(value if to is None else to(value) for to, value in zip(decoders, row, strict=True))
-                for row in rows
-            ]
+    def partitions(self, *static: Expression[Any]) -> "Query[tuple[Any, ...]]":
+        """The keys of partitions, each once, as tuples; with the values of these static columns behind them.
 
-        return replace(self, columns=", ".join(texts), hydrate=hydrate)  # type: ignore[return-value]
+        Raises:
+            QueryError: a column is not static.
+        """
+        for column in static:
+            if column.field.kind != "static":
+                raise QueryError(
+                    "is not static", where=column.field.where, remedy="Partitions have static columns alone"
+                )
+        return replace(self.values(*(Expression(each) for each in self.plan.partition), *static), distinct=True)
+
+    def json(self) -> "Query[str]":
+        """The rows as JSON objects in text, written by the server: by the names of columns, for who passes them on."""
+        if self.hydrate is self.plan.hydrate and self.plan.sparse_at() is not None:
+            return replace(self, as_json=True, hydrate=_json_of_rows(self.plan))  # type: ignore[return-value]
+        return replace(self, as_json=True, hydrate=_json)  # type: ignore[return-value]
 
     def group_by(self, *columns: Expression[Any]) -> "Query[M]":
         """One row for each group of rows that agree in these columns: the first of the key, in its order.
 
         Raises:
-            QueryError: they are not.
+            QueryError: when it runs: they are not.
         """
-        names = [column.field for column in columns]
-        if names != list(self.plan.key[: len(names)]):
-            shown = ", ".join(each.attribute for each in self.plan.key)
-            raise QueryError(
-                "groups by other than the key", where=self.plan.where, remedy=f"Group by {shown}, in order"
-            )
-        return replace(self, groups=tuple(each.quoted for each in names))
+        for column in columns:
+            _check_column(self.plan, column)
+        return replace(self, groups=tuple(column.field for column in columns))
 
-    def partitions(self) -> "Query[tuple[Any, ...]]":
-        """The keys of partitions, each once, as tuples."""
-        made = self.values(*(Expression(each) for each in self.plan.partition))
-        return replace(made, columns=f"DISTINCT {made.columns}")
+    def _selecting(self, fields: Sequence[FieldPlan]) -> "Query[Any]":
+        if self.distinct or self.as_json:
+            raise QueryError(
+                "other columns after partitions() or json()",
+                where=self.plan.where,
+                remedy="Say what to select once; json() comes last",
+            )
+        return replace(self, columns=", ".join(each.quoted for each in fields), aggregated=False, as_values=False)
 
     # -- running -------------------------------------------------------------------------------------------------
 
-    def statement(self) -> tuple[str, list[Any]]:
-        """The CQL text and its parameters.
-
-        Raises:
-            QueryError: the server would refuse it, or read the whole table; the error says what would allow it.
-        """
-        plan, conditions = self.plan, self.conditions
-        check_read(plan, conditions, filtering=self.filtering)
-        check_order(plan, self.orderings, conditions)
-        text = f"SELECT {self.columns} FROM {plan.target(current_keyspace.get())}"  # noqa: S608 - quoted
-        if conditions:
-            text += f" WHERE {' AND '.join(condition.text for condition in conditions)}"
-        params = [value for condition in conditions for value in condition.params]
-        if self.groups:
-            text += f" GROUP BY {', '.join(self.groups)}"
-        if self.orderings:
-            orders = (f"{each.field.quoted} {'DESC' if each.descending else 'ASC'}" for each in self.orderings)
-            text += f" ORDER BY {', '.join(orders)}"
-        if self.most_per_partition is not None:
-            text, params = f"{text} PER PARTITION LIMIT ?", [*params, self.most_per_partition]
-        if self.most is not None:
-            text, params = f"{text} LIMIT ?", [*params, self.most]
-        return f"{text} ALLOW FILTERING" if self.filtering else text, params
-
     async def __aiter__(self) -> AsyncIterator[M]:
-        session, prepared, params = await self._prepared()
-        pages = session.pages(prepared, params, **self.options)
-        hydrate = self.hydrate
-        try:
-            async for rows in pages:
-                for found in hydrate(rows):
-                    yield found
-        finally:
-            pages.close()
+        # Closed here and now when the iteration is left, not when the garbage is collected.
+        async with aclosing(self._batches()) as batches:
+            async for found in batches:
+                for row in found:
+                    yield row
 
     async def all(self) -> list[M]:
         """Every row, in memory at once."""
-        session, prepared, params = await self._prepared()
-        found: list[M] = []
-        async for rows in session.pages(prepared, params, **self.options):
-            found += self.hydrate(rows)
-        return found
+        rows: list[M] = []
+        async for found in self._batches():
+            rows += found
+        return rows
 
     async def first(self) -> M | None:
         """The first row, or None."""
@@ -264,45 +268,118 @@ class Query(Generic[M]):
 
     async def exists(self) -> bool:
         """Whether there is a row."""
-        return bool(await self.values(*(Expression(each) for each in self.plan.partition))._some(1))
+        if self.distinct or self.aggregated or self.plan.sparse_at() is not None:
+            return bool(await self._some(1))
+        key = replace(self, as_json=False).values(*(Expression(each) for each in self.plan.partition))
+        return bool(await key._some(1))
 
     async def count(self) -> int:
-        """How many rows there are: the server reads them all."""
-        made = replace(self.values(Aggregate("COUNT(*)")), orderings=(), groups=(), most=None)
-        return int((await made.one())[0])
+        """How many rows there are: the server reads them all.
+
+        Raises:
+            QueryError: the query is one that no server counts; the error says what to do instead.
+        """
+        plan = self.plan
+        if self.near or self.groups or self.aggregated or self.distinct or self.most_per_partition is not None:
+            raise QueryError(
+                "count() of groups, partitions, a limit for each, or the nearest",
+                where=plan.where,
+                remedy="Count what all() gives, or use count_rows() in values()",
+            )
+        # A partition that has nothing but static columns is a row for COUNT(*), and none for whoever reads rows.
+        counted = plan.clustering[0].quoted if plan.sparse_at() is not None else "*"
+        made = replace(self, as_json=False).values(Aggregate(f"COUNT({counted})"))
+        found = 0
+        async for rows in replace(made, orderings=(), most=None)._batches(adding=True):
+            found += sum(int(row[0]) for row in rows)
+        return found if self.most is None else min(found, self.most)
 
     async def page(self, size: int, token: str | None = None) -> Page[M]:
         """The page of `size` rows that `token` stands for, the first without one; each page has the next one's token.
 
         Raises:
-            QueryError: the token is forged, has expired or belongs to another query; or no secret is configured.
+            QueryError: the token is forged, has expired or belongs to another query; or the query has no pages.
+            ConfigurationError: no secret is configured.
         """
-        session, prepared, params = await self._prepared()
         _positive(size, "page size", self.plan)
-        bound = (prepared.text, params)
+        session = session_for(self.session, self.plan.where)
+        text, found = self.compiled(sai=session.dialect.sai)
+        if self.near is not None or found.apart is not None:
+            what = "nearest()" if self.near is not None else "many partitions, which are read one by one"
+            raise QueryError(
+                f"page() of {what}",
+                where=self.plan.where,
+                remedy=f"Iterate over it, or give at most {MOST_TOGETHER} keys at once, and no index beside them",
+            )
+        params = [*self.values_given(), *self.limits()]
+        prepared = await session.prepare(text, check=self.plan.check)
+        bound = (f"{session.keyspace}: {prepared.text}", params)
         state = None if token is None else open_token(session, token, bound)
         if token is None:
             # Without a secret the first page already says so, not the user who asks for the second.
             sealed_token(session, b"", bound)
-        options = self.options | {"page_size": size, "page_state": state}
+        options = self.plan.reading | self.options | {"page_size": size, "page_state": state}
         result = await session.execute(prepared, params, **options)
         following = None if result.page_state is None else sealed_token(session, result.page_state, bound)
         return Page(self.hydrate(result.rows), following)
 
     async def _some(self, most: int) -> list[M]:
         query = self if self.most is not None and self.most <= most else replace(self, most=most)
-        session, prepared, params = await query._prepared()
-        options = {name: value for name, value in self.options.items() if name != "page_size"}
-        found: list[M] = []
-        # A page may be empty, or hold rows that stand for static columns alone, while more follow.
-        async for rows in session.pages(prepared, params, **options):
-            found += self.hydrate(rows)
-        return found
+        return await query.all()
 
-    async def _prepared(self) -> tuple[Session, Prepared, list[Any]]:
-        text, params = self.statement()
+    async def _batches(self, *, adding: bool = False) -> AsyncGenerator[list[M], None]:
+        """The rows, page by page."""
         session = session_for(self.session, self.plan.where)
-        return session, await session.prepare(text), params
+        text, found = self.compiled(sai=session.dialect.sai, adding=adding)
+        apart = found.apart
+        options = self.plan.reading | self.options
+        left = self.most
+        pages: Pages | JoinedPages
+        if apart is not None:
+            prepared = await session.prepare(self.text(apart.alone()), check=self.plan.check)
+            limits = self.limits()
+            pages = JoinedPages(session.pages(prepared, [*key, *limits], **options) for key in apart.params())
+        else:
+            query = self
+            if self.near is not None:
+                # Such a search is one page, of what one replica of each range knows.
+                options = {"consistency": Consistency.LOCAL_ONE} | options | {"page_size": PAGE_SIZE}
+            elif left is not None and self.may_skip(found):
+                # Rows are skipped here that the server would count: the limit is kept here as well.
+                query = replace(self, most=None)
+                text = query.text(self.conditions)
+                options["page_size"] = min(options.get("page_size", PAGE_SIZE), max(left, 100))
+            prepared = await session.prepare(text, check=self.plan.check)
+            pages = session.pages(prepared, [*query.values_given(), *query.limits()], **options)
+        hydrate = self.hydrate
+        try:
+            async for rows in pages:
+                made = hydrate(rows)
+                if left is not None:
+                    made = made[:left]
+                    left -= len(made)
+                if made:
+                    yield made
+                if left == 0:
+                    return
+        finally:
+            pages.close()
+
+
+def _json(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [row[0] for row in rows]
+
+
+def _json_of_rows(plan: ModelPlan) -> Hydrate:
+    """Without what stands for a partition that has nothing but static columns."""
+    name = plan.clustering[0].column
+    key = name if name == name.lower() else f'"{name}"'
+    return lambda rows: [row[0] for row in rows if json.loads(row[0])[key] is not None]
+
+
+def _check_column(plan: ModelPlan, column: object) -> None:
+    if not isinstance(column, Expression) or column.field not in plan.fields:
+        raise QueryError(f"{column!r} is no column", where=plan.where, remedy=f"Give a field, as in {plan.where}.name")
 
 
 def _positive(number: int, what: str, plan: ModelPlan) -> int:

@@ -1,17 +1,29 @@
 """What CQL can answer, checked before anything is sent: which key or index would allow what it cannot."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cassorm.errors import QueryError
 from cassorm.orm.expressions import RANGES, Condition, Ordering
+from cassorm.orm.fan_out import MOST_KEYS, Partitions
 from cassorm.orm.field_plan import FieldPlan
+from cassorm.orm.index_rules import indexed, joined, remedy_by_index
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.ring import token_text
 
-# Beyond this a coordinator waits for too many replicas at once.
-MOST_PARTITIONS = 100
-_EQUAL = ("=", "IN")
-# What storage-attached indexes compare by equality alone.
-_WHOLE = ("text", "ascii", "boolean", "uuid", "blob")
+EQUAL = ("=", "IN")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the server finds the rows of a query: by partitions that are named, by an index, by both, by neither.
+
+    `apart` are the partitions when each is read by a query of its own.
+    """
+
+    keyed: bool
+    indexed: bool
+    apart: Partitions | None = None
 
 
 def check_conditions(plan: ModelPlan, conditions: Sequence[object]) -> None:
@@ -23,14 +35,14 @@ def check_conditions(plan: ModelPlan, conditions: Sequence[object]) -> None:
     for condition in conditions:
         if not isinstance(condition, Condition):
             raise QueryError(
-                f"{condition!r} is no condition", where=plan.where, remedy=f"Compare a field, as in {_example(plan)}"
+                f"{condition!r} is no condition", where=plan.where, remedy=f"Compare a field, as in {example(plan)}"
             )
         field = condition.field
         if plan.by_attribute.get(field.attribute) is not field:
             raise QueryError(
                 f"a condition on {field.where}", where=plan.where, remedy=f"Compare fields of {plan.where}, one by one"
             )
-        if condition.params == (None,):
+        if condition.params[-1] is None:
             raise QueryError(
                 "a comparison with None",
                 where=field.where,
@@ -40,84 +52,170 @@ def check_conditions(plan: ModelPlan, conditions: Sequence[object]) -> None:
             raise QueryError(
                 "!= in a query", where=field.where, remedy="CQL has no !=: use < and >, or filter in Python"
             )
+        if condition.on == "entry" and condition.operator != "=":
+            raise QueryError(f"{condition.operator} of a map's entry", where=field.where, remedy="Compare with ==")
+        if condition.on == "token" and not condition.text.startswith(token_text(plan.partition)):
+            key = ", ".join(f"{plan.where}.{each.attribute}" for each in plan.partition)
+            raise QueryError(
+                "a token of other columns than the partition key", where=plan.where, remedy=f"Write token({key})"
+            )
+        if condition.on == "column":
+            _check_type(condition)
 
 
-def check_read(plan: ModelPlan, conditions: Sequence[Condition], *, filtering: bool) -> None:
-    """Return when the server answers a query with these conditions.
+def _check_type(condition: Condition) -> None:
+    field, cql = condition.field, condition.field.codec.cql
+    if condition.operator in (*EQUAL, *RANGES) and cql.is_multicell:
+        raise QueryError(
+            f"{condition.operator} of a {cql}",
+            where=field.where,
+            remedy="Use contains(), or declare it Frozen to compare it as a whole",
+        )
+    if condition.operator in RANGES and cql.name == "duration":
+        raise QueryError(f"{condition.operator} of a duration", where=field.where, remedy="Durations have no order")
+
+
+def check_read(
+    plan: ModelPlan, conditions: Sequence[Condition], *, filtering: bool, sai: bool, near: bool = False
+) -> Access:
+    """How the server answers a query with these conditions; `sai` is whether the engine has such indexes.
+
+    `near` is for a search by a storage-attached index, which the conditions have to join.
 
     Raises:
         QueryError: it would refuse, or read the whole table; the error names the key or index that would allow it.
     """
-    _check_partitions(plan, conditions)
-    if filtering:
-        return
-    if not conditions:
+    check_once(conditions)
+    missing = [field for field in plan.partition if _given(conditions, field) is None]
+    outside = [condition for condition in conditions if not condition.field.is_key]
+    clustering = [condition for condition in conditions if condition.field.kind == "clustering"]
+    gap = _gap(plan, clustering)
+    by_token = any(condition.on == "token" for condition in conditions)
+    # Named partitions and tokens need no index, nor do clustering columns that are given in their order.
+    sought = [condition for condition in conditions if condition.field.kind == "partition" and condition.on == "column"]
+    of_rows = gap or (missing and (not by_token or any(indexed(plan, each, sai=sai) for each in clustering)))
+    sought = [*(sought if missing else []), *outside, *(clustering if of_rows else [])]
+    by_index = near or (bool(sought) and any(indexed(plan, condition, sai=sai) for condition in conditions))
+    if near or not filtering:
+        if missing and not sought and not near and not (by_token and not clustering):
+            if clustering:
+                raise _unanswerable(plan, clustering, missing, gap, sai=sai)
+            raise QueryError(
+                "reads the whole table", where=plan.where, remedy=f"Give {example(plan)}, or use {plan.where}.scan()"
+            )
+        if sought and not joined(plan, sought, sai=sai, near=near):
+            raise _unanswerable(plan, sought, missing, gap, sai=sai)
+    if missing and by_index and any(c.operator == "IN" and c.field.kind == "partition" for c in conditions):
         raise QueryError(
-            "reads the whole table", where=plan.where, remedy=f"Give {_example(plan)}, or use {plan.where}.scan()"
+            "IN on a part of the partition key beside an index",
+            where=plan.where,
+            remedy=f"Add {example(plan, missing)}",
         )
-    free = [condition for condition in conditions if not _indexed(plan, condition)]
-    missing = [
-        field for field in plan.partition if not any(c.field is field and c.operator in _EQUAL for c in conditions)
-    ]
-    for condition in free:
-        if not condition.field.is_key:
-            raise QueryError(
-                f"{condition.operator} on a column that neither key nor index finds",
-                where=condition.field.where,
-                remedy=f"{_index_remedy(plan, condition)}, or say allow_filtering()",
-            )
-    if missing:
-        ranged = [condition for condition in free if condition.field.is_key]
-        if ranged or len(free) == len(conditions):
-            raise QueryError(
-                f"lacks {', '.join(field.attribute for field in missing)} of the partition key",
-                where=plan.where,
-                remedy=f"Add {_example(plan, missing)}, or say allow_filtering() to read the whole table",
-            )
-        return
-    _check_clustering(plan, free)
+    return Access(not missing, by_index)
 
 
-def _check_partitions(plan: ModelPlan, conditions: Sequence[Condition]) -> None:
-    seen: set[tuple[str, str]] = set()
+def check_once(conditions: Sequence[Condition]) -> None:
+    """Return when no column is compared in two ways that exclude each other.
+
+    Raises:
+        QueryError: one is; CQL takes one comparison for equality, or one for each end of a range.
+    """
+    seen: dict[tuple[str, str], str] = {}
     for condition in conditions:
-        field, operator = condition.field, condition.operator
-        slot = (field.attribute, ">" if operator.startswith(">") else "<" if operator.startswith("<") else "=")
-        if slot in seen and operator in (*_EQUAL, *RANGES):
-            raise QueryError(f"{operator} twice", where=field.where, remedy="Keep one of the conditions")
-        seen.add(slot)
-        if field.kind == "partition" and operator in RANGES:
+        operator = condition.operator
+        if condition.on == "entry":
+            continue
+        if condition.operator == "IN" and condition.field.kind != "partition" and len(condition.params[0]) > MOST_KEYS:
             raise QueryError(
+                f"in_() of {len(condition.params[0]):,} values",
+                where=condition.field.where,
+                remedy=f"Give at most {MOST_KEYS:,} at a time",
+            )
+        slot = (condition.field.attribute, condition.on)
+        before = seen.get(slot, "")
+        end = "=" if operator in EQUAL else operator[0]
+        # Parts of collections ("C...") may be asked for one beside the other, and beside nothing else.
+        if before and (end in before or "=" in before + end or "C" in before + end) and before + end != "CC":
+            raise QueryError(
+                f"{operator} twice" if end == before else f"{operator} beside another condition",
+                where=condition.field.where,
+                remedy="Keep one of the conditions",
+            )
+        seen[slot] = before if end == "C" and before else before + end
+
+
+def _given(conditions: Sequence[Condition], field: FieldPlan) -> Condition | None:
+    """The condition that names the values of a column."""
+    return next((c for c in conditions if c.field is field and c.on == "column" and c.operator in EQUAL), None)
+
+
+def _gap(plan: ModelPlan, conditions: Sequence[Condition]) -> tuple[FieldPlan, FieldPlan] | None:
+    """The clustering column that is restricted although the one before it is not, or by a range; and that one."""
+    opened: FieldPlan | None = None
+    for field in plan.clustering:
+        found = [condition for condition in conditions if condition.field is field]
+        if opened is not None and found:
+            return field, opened
+        # A part of a collection says nothing of where rows stand.
+        if any(condition.operator not in (*EQUAL, *RANGES) for condition in found):
+            return field, field
+        if _given(found, field) is None:
+            opened = opened or field
+    return None
+
+
+def _unanswerable(
+    plan: ModelPlan,
+    sought: Sequence[Condition],
+    missing: Sequence[FieldPlan],
+    gap: tuple[FieldPlan, FieldPlan] | None,
+    *,
+    sai: bool,
+) -> QueryError:
+    for condition in sought:
+        field, operator = condition.field, condition.operator
+        if field.kind == "partition" and operator in RANGES:
+            return QueryError(
                 f"{operator} on the partition key",
                 where=field.where,
-                remedy="Partitions have no order: use =, or scan()",
+                remedy="Partitions have no order: use =, token() or scan()",
             )
-        if field.kind == "partition" and operator == "IN" and len(condition.params[0]) > MOST_PARTITIONS:
-            raise QueryError(
-                f"IN over {len(condition.params[0])} partitions",
+        if field.is_key or indexed(plan, condition, sai=sai):
+            continue
+        if operator == "IN":
+            return QueryError(
+                "IN on a column outside the key",
                 where=field.where,
-                remedy=f"One node would gather them all: give at most {MOST_PARTITIONS}, or use db.get_many()",
+                remedy="Run a query for each value, or say allow_filtering()",
             )
-        if operator == "IN" and not field.is_key:
-            raise QueryError("IN on a column outside the key", where=field.where, remedy="Run a query for each value")
+        return QueryError(
+            f"{operator} on a column that neither key nor index finds",
+            where=field.where,
+            remedy=f"{remedy_by_index(plan, condition)}, or say allow_filtering()",
+        )
+    if missing and any(condition.field.is_key and not indexed(plan, condition, sai=sai) for condition in sought):
+        return QueryError(
+            f"lacks {', '.join(field.attribute for field in missing)} of the partition key",
+            where=plan.where,
+            remedy=f"Add {example(plan, missing)}, or say allow_filtering() to read the whole table",
+        )
+    if gap is not None and any(not indexed(plan, condition, sai=sai) for condition in sought):
+        field, opened = gap
+        ranged = any(condition.field is opened for condition in sought)
+        return QueryError(
+            f"restricted while {opened.attribute}, before it in the key, is "
+            f"{'compared by a range' if ranged else 'not given'}",
+            where=field.where,
+            remedy=f"Give {opened.attribute} by ==, or say allow_filtering()",
+        )
+    return QueryError(
+        f"conditions on {' and '.join(dict.fromkeys(c.field.attribute for c in sought))}, whose indexes do not join",
+        where=plan.where,
+        remedy="Declare each with col(index=SAI()), keep one of them, or say allow_filtering()",
+    )
 
 
-def _check_clustering(plan: ModelPlan, free: Sequence[Condition]) -> None:
-    open_at: FieldPlan | None = None
-    for field in plan.clustering:
-        found = [condition for condition in free if condition.field is field]
-        if found and open_at is not None:
-            how = "compared by a range" if any(c.field is open_at for c in free) else "not given"
-            raise QueryError(
-                f"restricted while {open_at.attribute}, before it in the key, is {how}",
-                where=field.where,
-                remedy=f"Give {open_at.attribute} by ==, or say allow_filtering()",
-            )
-        if not found or found[0].operator not in _EQUAL:
-            open_at = open_at or field
-
-
-def check_order(plan: ModelPlan, orderings: Sequence[Ordering], conditions: Sequence[Condition]) -> None:
+def check_order(plan: ModelPlan, orderings: Sequence[Ordering], conditions: Sequence[Condition], found: Access) -> None:
     """Return when the server can give rows in this order.
 
     Raises:
@@ -127,74 +225,81 @@ def check_order(plan: ModelPlan, orderings: Sequence[Ordering], conditions: Sequ
         return
     kept = ", ".join(f"{field.attribute} {field.order}" for field in plan.clustering) or "none"
     remedy = f"Rows of a partition are kept by: {kept}. Order by these, or sort in Python"
-    fixed = [condition.field for condition in conditions if condition.operator == "="]
+    fixed = _fixed(conditions)
     if any(field not in fixed for field in plan.partition):
         raise QueryError(
             "an order over several partitions",
             where=plan.where,
-            remedy=f"Give {_example(plan)}: rows have an order within one partition alone",
+            remedy=f"Give {example(plan)}: rows have an order within one partition alone",
         )
-    expected = [field for field in plan.clustering if field not in fixed or any(o.field is field for o in orderings)]
-    for ordering, field in zip(orderings, [*expected, *[None] * len(orderings)], strict=False):
-        if ordering.field is not field:
+    if found.indexed:
+        raise QueryError(
+            "an order beside an index", where=plan.where, remedy="An index finds rows in no order: sort them in Python"
+        )
+    if len({ordering.field.attribute for ordering in orderings}) < len(orderings):
+        raise QueryError("an order by one column twice", where=plan.where, remedy="Keep one of them")
+    columns = iter(plan.clustering)
+    for ordering in orderings:
+        for field in columns:
+            if field is ordering.field:
+                break
+            if field not in fixed:
+                raise QueryError("cannot be ordered by here", where=ordering.field.where, remedy=remedy)
+        else:
             raise QueryError("cannot be ordered by here", where=ordering.field.where, remedy=remedy)
     turned = {ordering.descending != (ordering.field.order == "desc") for ordering in orderings}
     if len(turned) > 1:
         raise QueryError("orders of which some are turned and some not", where=plan.where, remedy=remedy)
 
 
-def check_write(plan: ModelPlan, conditions: Sequence[Condition], *, whole_rows: bool, static: bool = False) -> None:
-    """Return when these conditions name rows for a write; `whole_rows` may be a range, else each is named by its key.
+def check_groups(plan: ModelPlan, groups: Sequence[FieldPlan], conditions: Sequence[Condition]) -> None:
+    """Return when the server can group rows by these columns.
 
     Raises:
-        QueryError: they do not; the error names what is missing.
+        QueryError: they are not the first of the key, in its order, with the whole partition key among them.
     """
-    for condition in conditions:
-        field = condition.field
-        if not field.is_key:
+    if not groups:
+        return
+    fixed = _fixed(conditions)
+    key = list(plan.key)
+    for group in groups:
+        while key and key[0] is not group and key[0] in fixed:
+            del key[0]
+        if not key or key[0] is not group:
+            shown = ", ".join(each.attribute for each in plan.key)
             raise QueryError(
-                "a condition outside the key", where=field.where, remedy="Rows are named by their key: use only_if()"
+                f"groups by {group.attribute} out of the order of the key",
+                where=plan.where,
+                remedy=f"Group by {shown}, in order; what == gives may be left out",
             )
-        if not whole_rows and condition.operator not in _EQUAL:
-            raise QueryError(f"{condition.operator} in a write", where=field.where, remedy="Name each row by ==")
-    if not conditions:
-        raise QueryError("names no row", where=plan.where, remedy=f"Add where({_example(plan, plan.key)})")
-    check_read(plan, conditions, filtering=False)
-    given = [condition.field for condition in conditions]
-    missing = [field for field in plan.clustering if field not in given]
-    if missing and not whole_rows and not static:
+        del key[0]
+    if key and key[0].kind == "partition":
         raise QueryError(
-            f"lacks {', '.join(field.attribute for field in missing)} of the key",
+            "groups by a part of the partition key",
             where=plan.where,
-            remedy=f"Add where({_example(plan, missing)})",
+            remedy=f"Group by {', '.join(each.attribute for each in plan.partition)} at least",
         )
 
 
-def _indexed(plan: ModelPlan, condition: Condition) -> bool:
-    field, operator = condition.field, condition.operator
-    for index in plan.table.indexes:
-        if index.column != field.column:
-            continue
-        if operator in ("CONTAINS", "CONTAINS KEY", "ENTRY"):
-            wanted = {"CONTAINS": "values", "CONTAINS KEY": "keys", "ENTRY": "entries"}[operator]
-            if index.target == wanted:
-                return True
-        elif operator == "=":
-            return index.target in (None, "full")
-        elif operator in RANGES and index.kind != "secondary" and field.codec.cql.name not in _WHOLE:
-            return True
-    return False
+def check_distinct(plan: ModelPlan, conditions: Sequence[Condition], groups: Sequence[FieldPlan]) -> None:
+    """Return when partitions can be told apart by these conditions.
+
+    Raises:
+        QueryError: something of their rows is asked for.
+    """
+    for field in [*(condition.field for condition in conditions), *groups]:
+        if field.kind not in ("partition", "static"):
+            raise QueryError(
+                "of rows, in a query for partitions",
+                where=field.where,
+                remedy="Use the partition key and static columns alone, or where() without partitions()",
+            )
 
 
-def _index_remedy(plan: ModelPlan, condition: Condition) -> str:
-    field, operator = condition.field, condition.operator
-    target = {"CONTAINS KEY": ', target="keys"', "ENTRY": ', target="entries"'}.get(operator, "")
-    if operator in RANGES and field.codec.cql.name in _WHOLE:
-        return f"No index compares {field.codec.cql} by {operator}: make it a clustering column"
-    if any(index.column == field.column for index in plan.table.indexes):
-        return f"Its index does not answer {operator}: declare col(index=SAI({target[2:]}))"
-    return f"Declare it with col(index={f'SAI({target[2:]})' if target else 'True'})"
+def _fixed(conditions: Sequence[Condition]) -> list[FieldPlan]:
+    return [condition.field for condition in conditions if condition.operator == "=" and condition.on == "column"]
 
 
-def _example(plan: ModelPlan, fields: Sequence[FieldPlan] | None = None) -> str:
+def example(plan: ModelPlan, fields: Sequence[FieldPlan] | None = None) -> str:
+    """Conditions on the partition key, or on `fields`, as they are written."""
     return ", ".join(f"{plan.where}.{field.attribute} == ..." for field in fields or plan.partition)

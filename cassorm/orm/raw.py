@@ -5,6 +5,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from cassorm.driver.paging import Pages
+from cassorm.driver.prepared import Check
+from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import ModelError, QueryError, RowError
 from cassorm.orm.hydration import make_hydrate
@@ -21,6 +24,10 @@ class Raw(Generic[R]):
     def __init__(
         self, session: Session, text: str, params: Sequence[object], into: type[BaseModel] | None, options: Any
     ) -> None:
+        if into is not None and not (isinstance(into, type) and issubclass(into, BaseModel)):
+            raise QueryError(
+                f"into={into!r}", where=str(text), remedy="Give a pydantic model, or leave it out for tuples"
+            )
         self._session = session
         self._text = text
         self._params = params
@@ -34,16 +41,34 @@ class Raw(Generic[R]):
         return [row async for row in self]
 
     async def __aiter__(self) -> AsyncIterator[R]:
-        session, options = self._session, self._options
-        prepared = await session.prepare(self._text)
-        result = await session.execute(prepared, self._params, **options)
-        hydrate = _hydrate(self._into, result.columns, self._text)
-        while True:
-            for row in hydrate(result.rows):
-                yield row
-            if result.page_state is None:
-                return
-            result = await session.execute(prepared, self._params, page_state=result.page_state, **options)
+        session = self._session
+        prepared = await session.prepare(self._text, check=_check(self._into))
+        found: Result | None = None
+
+        async def fetch(page_state: bytes | None) -> Result:
+            nonlocal found
+            found = await session.execute(prepared, self._params, page_state=page_state, **self._options)
+            return found
+
+        pages, hydrate = Pages(fetch), None
+        try:
+            async for rows in pages:
+                if hydrate is None and found is not None:
+                    hydrate = _hydrate(self._into, found.columns, self._text)
+                for row in hydrate(rows) if hydrate is not None else ():
+                    yield row
+        finally:
+            pages.close()
+        if hydrate is None and found is not None:
+            # Also of a result without rows it is told what does not fit.
+            _hydrate(self._into, found.columns, self._text)
+
+
+def _check(into: type[BaseModel] | None) -> Check | None:
+    try:
+        return None if into is None else plan_of(into).check
+    except ModelError:
+        return None
 
 
 def _hydrate(into: type[BaseModel] | None, columns: tuple[str, ...], text: str) -> Callable[[Rows], Sequence[Any]]:

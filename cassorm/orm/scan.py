@@ -8,15 +8,19 @@ from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar
 
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import Prepared
+from cassorm.driver.prepared import WHOLE, Prepared
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, given_session, session_for
+from cassorm.orm.expressions import Expression
+from cassorm.orm.hydration import Hydrate
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.orm.ring import FIRST_TOKEN, LAST_TOKEN, token_text
+from cassorm.orm.selection import values_of
+from cassorm.orm.sending import read_options
 
 M = TypeVar("M")
 
-_FIRST, _LAST = -(2**63), 2**63 - 1
 _MOST_PARALLEL = 256
 # More ranges than workers: a checkpoint repeats at most one of them for each worker.
 _RANGES_EACH = 8
@@ -35,7 +39,7 @@ class Scan(Generic[M]):
     """Every row of a table: iterate over it; each row comes once, and at least once when a scan is resumed."""
 
     def __init__(self, plan: ModelPlan, *, parallel: int, page_size: int, resume: str | None) -> None:
-        if not 0 < parallel <= _MOST_PARALLEL:
+        if not isinstance(parallel, int) or not 0 < parallel <= _MOST_PARALLEL:
             raise QueryError(
                 f"a scan of {parallel} ranges at once", where=plan.where, remedy=f"Give 1 to {_MOST_PARALLEL}"
             )
@@ -43,13 +47,17 @@ class Scan(Generic[M]):
         self._parallel = parallel
         self._page_size = page_size
         self._session: Session | None = None
-        self._options: dict[str, Any] = {}
+        self._options: dict[str, Any] = dict(plan.reading)
         self._report: Callable[[ScanProgress], None] | None = None
+        self._columns = plan.columns_text
+        self._hydrate: Hydrate = plan.hydrate
         self._rows = 0
         self._ranges = parallel * _RANGES_EACH
         self._done: set[int] = set()
+        # That of now, not of when it is iterated over: a checkpoint is good for one keyspace.
+        self._keyspace = current_keyspace.get()
         if resume is not None:
-            self._ranges, self._done = _read(resume, plan)
+            self._ranges, self._done = _read(resume, plan, plan.target(self._keyspace))
 
     def using(
         self,
@@ -60,23 +68,33 @@ class Scan(Generic[M]):
         progress: Callable[[ScanProgress], None] | None = None,
     ) -> Self:
         """The same, on this session; `progress` is called after each range."""
-        self._session = session or self._session
-        given = {"consistency": consistency, "timeout": timeout}
-        self._options |= {name: value for name, value in given.items() if value is not None}
+        self._session = given_session(session) or self._session
+        self._options |= read_options(self._plan.where, consistency=consistency, timeout=timeout)
         self._report = progress or self._report
         return self
 
+    def values(self, *columns: Expression[Any]) -> "Scan[tuple[Any, ...]]":
+        """The same rows as tuples of these columns: no other column is read, and no instance made.
+
+        Raises:
+            QueryError: something is no column of the model.
+        """
+        self._columns, self._hydrate = values_of(self._plan, columns)
+        made: Scan[Any] = self
+        return made
+
     def checkpoint(self) -> str:
         """What `Model.scan(resume=...)` goes on from: ranges whose rows have all been given are not read again."""
-        return json.dumps({"table": self._plan.table.name, "ranges": self._ranges, "done": sorted(self._done)})
+        table = self._plan.target(self._keyspace)
+        return json.dumps({"table": table, "ranges": self._ranges, "done": sorted(self._done)})
 
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(_text(plan))
+        prepared = await session.prepare(self._text(), raw=WHOLE, check=plan.check)
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
-        pages: asyncio.Queue[tuple[int, list[M] | BaseException | None]] = asyncio.Queue(self._parallel)
+        pages: asyncio.Queue[tuple[int, object]] = asyncio.Queue(self._parallel)
         workers = [asyncio.ensure_future(self._work(session, prepared, todo, pages)) for _ in range(self._parallel)]
         left = self._ranges - len(self._done)
         try:
@@ -90,9 +108,12 @@ class Scan(Generic[M]):
                     if self._report is not None:
                         self._report(ScanProgress(len(self._done), self._ranges, self._rows))
                     continue
-                for row in found:
-                    self._rows += 1
-                    yield row
+                # Only now, and a few at a time: what waits are bytes, and what was made is gone before more is.
+                for rows in session.decoded(prepared, found):
+                    made = self._hydrate(rows)
+                    self._rows += len(made)
+                    for row in made:
+                        yield row
         finally:
             for worker in workers:
                 worker.cancel()
@@ -103,38 +124,31 @@ class Scan(Generic[M]):
             try:
                 rows = session.pages(prepared, self._bounds(number), page_size=self._page_size, **self._options)
                 async for page in rows:
-                    await pages.put((number, self._plan.hydrate(page)))
+                    await pages.put((number, page))
             except Exception as error:  # given to whoever iterates
                 await pages.put((number, error))
                 return
             await pages.put((number, None))
 
+    def _text(self) -> str:
+        token, table = token_text(self._plan.partition), self._plan.target(self._keyspace)
+        return f"SELECT {self._columns} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
+
     def _bounds(self, number: int) -> tuple[int, int]:
         width = 2**64 // self._ranges
-        low = _FIRST + number * width
-        return low, _LAST if number == self._ranges - 1 else low + width - 1
+        low = FIRST_TOKEN + number * width
+        return low, LAST_TOKEN if number == self._ranges - 1 else low + width - 1
 
 
-def _text(plan: ModelPlan) -> str:
-    keyspace = current_keyspace.get()
-
-    def make() -> str:
-        token = f"token({', '.join(each.quoted for each in plan.partition)})"
-        table = plan.target(keyspace)
-        return f"SELECT {plan.columns_text} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
-
-    return plan.text("scan", keyspace, make)
-
-
-def _read(checkpoint: str, plan: ModelPlan) -> tuple[int, set[int]]:
+def _read(checkpoint: str, plan: ModelPlan, table: str) -> tuple[int, set[int]]:
     try:
         data = json.loads(checkpoint)
         ranges, done = int(data["ranges"]), {int(number) for number in data["done"]}
-        if data["table"] != plan.table.name or not 0 < ranges < 2**20 or not done <= set(range(ranges)):
+        if data["table"] != table or not 0 < ranges < 2**20 or not done <= set(range(ranges)):
             raise ValueError
     except (ValueError, KeyError, TypeError) as error:
         raise QueryError(
-            f"{checkpoint[:80]!r} is no checkpoint of this table",
+            f"{str(checkpoint)[:80]!r} is no checkpoint of this table",
             where=plan.where,
             remedy="Give what Scan.checkpoint() gave, or leave it out to begin anew",
         ) from error

@@ -3,10 +3,12 @@
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from cassorm.orm.markers import CqlName
 
@@ -62,17 +64,42 @@ class Duration:
 
     def __post_init__(self) -> None:
         parts = (self.months, self.days, self.nanoseconds)
+        if any(type(part) is not int for part in parts):
+            raise ValueError("months, days and nanoseconds of a duration are whole numbers")
         if min(parts) < 0 < max(parts):
             raise ValueError("months, days and nanoseconds of a duration have one sign")
         if max(abs(self.months), abs(self.days)) >= 2**31 or abs(self.nanoseconds) >= 2**63:
             raise ValueError("a duration holds months and days of 32 bits and nanoseconds of 64")
 
 
+VECTOR_PARTS = ("float", "double", "int", "bigint", "smallint", "tinyint")
+"""The CQL types that the parts of a vector can have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """In an `Annotated`: `Col[Annotated[list[float], Vector(3)]]` is a `vector<float, 3>`."""
+    """In an `Annotated`: `Col[Annotated[list[float], Vector(3)]]` is a `vector<float, 3>`, `Vector(3, "int")` one of int.
+
+    A model that has it checks the number of parts; 32-bit numbers are rounded from the start, as `Float32` is.
+    """
 
     size: int
+    part: str = "float"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """What validates such a list: pydantic asks for it."""
+        return no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, parts: list[Any]) -> list[Any]:
+        if len(parts) != self.size:
+            raise ValueError(f"{len(parts)} numbers, where the vector has {self.size}")
+        if self.part != "float":
+            return parts
+        packed = struct.Struct(f">{self.size}f")
+        try:
+            return list(packed.unpack(packed.pack(*parts)))
+        except OverflowError:
+            raise ValueError("a number is too large for 32 bits") from None
 
 
 def now() -> datetime:

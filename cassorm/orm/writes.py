@@ -9,15 +9,18 @@ from cassorm.driver.consistency import Consistency
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
+from cassorm.orm.codec import of_int
 from cassorm.orm.codec import timestamp as moments
-from cassorm.orm.context import current_keyspace, session_for
+from cassorm.orm.context import current_keyspace, given_session, session_for
 from cassorm.orm.expressions import Assignment, Condition, Expression
 from cassorm.orm.model_plan import ModelPlan, seconds
-from cassorm.orm.query_rules import check_conditions, check_write
+from cassorm.orm.query_rules import check_conditions
+from cassorm.orm.sending import joined_for_write, write_options
+from cassorm.orm.write_rules import check_assignments, check_guards, check_rows, partitions_named
 
 M = TypeVar("M")
 
-_FREE = ("=", "!=", "<", "<=", ">", ">=", "IN", "ENTRY")
+_BIGINT = of_int("bigint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,23 @@ class Outcome:
         return self.applied
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Compiled:
-    """A write as text and parameters; `partition` is the encoded partition key when it is one alone."""
+    """A write as text and parameters; `partition` is the encoded partition key when it is one alone.
+
+    `keyspace` is that of the context, `partitions` how many of them it changes; `listed` when it names rows by IN,
+    `once` when doing it twice is not the same as once.
+    """
 
     plan: ModelPlan
     text: str
     params: list[Any]
     conditional: bool
     partition: tuple[Any, ...] | None
+    keyspace: str | None = None
+    partitions: int = 1
+    listed: bool = False
+    once: bool = False
 
 
 def outcome(plan: ModelPlan, result: Result) -> Outcome:
@@ -55,6 +66,18 @@ def outcome(plan: ModelPlan, result: Result) -> Outcome:
         applied=False,
         found={known[name].attribute: known[name].codec.decoded(value) for name, value in row.items() if name in known},
     )
+
+
+def has_listeners(session: Session) -> bool:
+    """Whether somebody asked to be told of writes."""
+    return bool(getattr(session, "listeners", None))
+
+
+def told_of_write(session: Session, made: Compiled) -> None:
+    """Let a database tell those who keep copies; a plain session has none."""
+    tell = getattr(session, "tell_of_write", None)
+    if tell is not None:
+        tell(made.plan, made.partition)
 
 
 def using_text(plan: ModelPlan, ttl: timedelta | int | None, timestamp: datetime | int | None) -> tuple[str, list[Any]]:
@@ -70,15 +93,25 @@ def using_text(plan: ModelPlan, ttl: timedelta | int | None, timestamp: datetime
         params.append(seconds(ttl, where=f"ttl of {plan.where}"))
     if timestamp is not None:
         parts.append("TIMESTAMP ?")
-        if isinstance(timestamp, datetime):
-            timestamp = moments(truncate=True).encode(timestamp) * 1000 + timestamp.microsecond % 1000
-        params.append(timestamp)
+        params.append(_microseconds(timestamp, where=f"timestamp of {plan.where}"))
     if parts and plan.table.has_counters:
         raise QueryError("TTL or timestamp of a counter", where=plan.where, remedy="Counters have neither: remove it")
     return (f" USING {' AND '.join(parts)}" if parts else ""), params
 
 
-@dataclass(frozen=True, slots=True)
+def _microseconds(timestamp: datetime | int, *, where: str) -> int:
+    try:
+        if isinstance(timestamp, datetime):
+            return int(moments(truncate=True).encode(timestamp)) * 1000 + timestamp.microsecond % 1000
+        made: int = _BIGINT.encode(timestamp)
+    except (TypeError, ValueError) as error:
+        raise QueryError(
+            f"{timestamp!r}: {error}", where=where, remedy="Give an aware datetime, or whole microseconds since 1970"
+        ) from error
+    return made
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class _Write(Generic[M]):
     plan: ModelPlan
     conditions: tuple[Condition, ...] = ()
@@ -87,6 +120,10 @@ class _Write(Generic[M]):
     written_at: datetime | int | None = None
     session: Session | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        said = " AND ".join(map(repr, self.conditions)) or "no row yet"
+        return f"{type(self).__name__}({self.plan.where}, {said})"
 
     def where(self, *conditions: Condition) -> Self:
         """The rows that are written: by their whole key.
@@ -104,12 +141,18 @@ class _Write(Generic[M]):
             QueryError: something is no condition that a write can have.
         """
         for guard in conditions:
-            if not isinstance(guard, Condition) or guard.operator not in _FREE or guard.field.is_key:
+            if not isinstance(guard, Condition) or guard.operator.startswith("CONTAINS") or guard.field.is_key:
                 shown = guard.text if isinstance(guard, Condition) else repr(guard)
                 raise QueryError(
                     f"only_if({shown})",
                     where=self.plan.where,
                     remedy="Compare columns outside the key; for the row itself use if_exists()",
+                )
+            if self.plan.by_attribute.get(guard.field.attribute) is not guard.field:
+                raise QueryError(
+                    f"a condition on {guard.field.where}",
+                    where=self.plan.where,
+                    remedy="Compare fields of the same model",
                 )
         return replace(self, guards=(*self.guards, *conditions))
 
@@ -131,14 +174,24 @@ class _Write(Generic[M]):
         idempotent: bool | None = None,
     ) -> Self:
         """The same, on this session, with these options; `idempotent` lets it be sent again when a node fails."""
-        given = {
-            "consistency": consistency,
-            "serial_consistency": serial_consistency,
-            "timeout": timeout,
-            "idempotent": idempotent,
-        }
-        options = self.options | {name: value for name, value in given.items() if value is not None}
-        return replace(self, session=session or self.session, options=options)
+        given = write_options(
+            self.plan.where,
+            consistency=consistency,
+            serial_consistency=serial_consistency,
+            timeout=timeout,
+            idempotent=idempotent,
+        )
+        return replace(self, session=given_session(session) or self.session, options=self.options | given)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether replicas decide together if it takes effect."""
+        return self.if_there or bool(self.guards)
+
+    @property
+    def once(self) -> bool:
+        """Whether doing it twice is not the same as once."""
+        return self.conditional
 
     def compiled(self) -> Compiled:
         """The text and its parameters.
@@ -153,27 +206,42 @@ class _Write(Generic[M]):
 
     async def _run(self) -> Outcome:
         made = self.compiled()
+        options = joined_for_write(self.plan.where, self.plan.writing, self.options, once=self.once)
         session = session_for(self.session, self.plan.where)
-        prepared = await session.prepare(made.text)
-        return outcome(self.plan, await session.execute(prepared, made.params, **self.options))
+        prepared = await session.prepare(made.text, check=self.plan.check)
+        try:
+            result = await session.execute(prepared, made.params, **options)
+        finally:
+            told_of_write(session, made)
+        return outcome(self.plan, result)
+
+    def _compiled(self, text: str, params: list[Any], partition: tuple[Any, ...] | None) -> Compiled:
+        return Compiled(
+            self.plan,
+            text,
+            params,
+            self.conditional,
+            partition,
+            current_keyspace.get(),
+            partitions_named(self.plan, self.conditions),
+            any(each.operator == "IN" for each in self.conditions),
+            self.once,
+        )
 
     def _ending(self) -> tuple[str, list[Any], tuple[Any, ...] | None]:
         """WHERE and IF, their parameters, and the partition."""
         plan = self.plan
         text = f" WHERE {' AND '.join(each.text for each in self.conditions)}"
         params = [value for each in self.conditions for value in each.params]
-        conditional = self.if_there or bool(self.guards)
-        if plan.lwt_only and not conditional:
+        if plan.lwt_only and not self.conditional:
             raise QueryError(
                 "a plain write to rows that conditions guard",
                 where=plan.where,
                 remedy="Add only_if(...) or if_exists(): a plain write may silently win or lose against them",
             )
-        if conditional:
+        if self.conditional:
             if self.written_at is not None:
                 raise QueryError("timestamp() with a condition", where=plan.where, remedy="Remove one of them")
-            if any(each.operator == "IN" for each in self.conditions):
-                raise QueryError("in_() with a condition", where=plan.where, remedy="Name one row by ==")
             if self.if_there and self.guards:
                 raise QueryError("if_exists() beside only_if()", where=plan.where, remedy="only_if() says enough")
             text += " IF EXISTS" if self.if_there else f" IF {' AND '.join(each.text for each in self.guards)}"
@@ -184,7 +252,7 @@ class _Write(Generic[M]):
         return text, params, partition if len(partition) == len(key) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Update(_Write[M]):
     """A change of rows; await it for its `Outcome`."""
 
@@ -196,21 +264,15 @@ class Update(_Write[M]):
         """An update with these assignments.
 
         Raises:
-            QueryError: something is no assignment to a column that can be changed.
+            QueryError: something is no assignment to a column that can be changed, or one column is set twice.
         """
-        if not assignments:
-            raise QueryError("an update of nothing", where=plan.where, remedy="Give assignments: Model.field.set(...)")
-        for each in assignments:
-            if not isinstance(each, Assignment) or plan.by_attribute.get(each.field.attribute) is not each.field:
-                shown = each.field.where if isinstance(each, Assignment) else repr(each)
-                raise QueryError(f"{shown} is no assignment", where=plan.where, remedy="Write Model.field.set(...)")
-            if each.field.is_key:
-                raise QueryError(
-                    "an assignment to the key", where=each.field.where, remedy="Insert a new row and delete this one"
-                )
-            if each.field.kind == "counter" and not each.once:
-                raise QueryError("set() of a counter", where=each.field.where, remedy="Add to it or subtract from it")
+        check_assignments(plan, assignments)
         return Update(plan, assignments=tuple(assignments))
+
+    @property
+    def once(self) -> bool:
+        """Whether doing it twice is not the same as once."""
+        return self.conditional or any(each.once for each in self.assignments)
 
     def ttl(self, time_to_live: timedelta | int) -> "Update[M]":
         """What is written expires after this time; a number is one of seconds."""
@@ -219,21 +281,19 @@ class Update(_Write[M]):
     def compiled(self) -> Compiled:
         """The text and its parameters; see the base."""
         plan = self.plan
-        check_write(
-            plan,
-            self.conditions,
-            whole_rows=False,
-            static=all(each.field.kind == "static" for each in self.assignments),
-        )
+        static = all(each.field.kind == "static" for each in self.assignments)
+        check_rows(plan, self.conditions, ranges=False, static=static)
+        if self.conditional:
+            check_guards(plan, self.conditions, self.guards, static=static)
         using, params = using_text(plan, self.time_to_live, self.written_at)
         ending, more, partition = self._ending()
         changes = ", ".join(each.text for each in self.assignments)
         params += [value for each in self.assignments for value in each.params]
         text = f"UPDATE {plan.target(current_keyspace.get())}{using} SET {changes}{ending}"  # noqa: S608 - quoted
-        return Compiled(plan, text, params + more, self.if_there or bool(self.guards), partition)
+        return self._compiled(text, params + more, partition)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Delete(_Write[M]):
     """A deletion of rows, of a range of rows, or of columns in a row; await it for its `Outcome`."""
 
@@ -256,16 +316,17 @@ class Delete(_Write[M]):
     def compiled(self) -> Compiled:
         """The text and its parameters; see the base."""
         plan = self.plan
-        conditional = self.if_there or bool(self.guards)
         static = bool(self.columns) and all(
             each.kind == "static" for each in plan.fields if each.quoted in self.columns
         )
-        check_write(plan, self.conditions, whole_rows=not self.columns and not conditional, static=static)
+        check_rows(plan, self.conditions, ranges=not self.columns and not self.conditional, static=static)
+        if self.conditional:
+            check_guards(plan, self.conditions, self.guards, static=static)
         using, params = using_text(plan, None, self.written_at)
         ending, more, partition = self._ending()
         what = f"{', '.join(self.columns)} " if self.columns else ""
         text = f"DELETE {what}FROM {plan.target(current_keyspace.get())}{using}{ending}"
-        return Compiled(plan, text, params + more, conditional, partition)
+        return self._compiled(text, params + more, partition)
 
 
 def insert_compiled(
@@ -287,7 +348,7 @@ def insert_compiled(
             where=plan.where,
             remedy="Give if_not_exists=True, or use db.save()",
         )
-    if plan.table.has_counters:
+    if plan.counts:
         raise QueryError(
             "an insert of counters",
             where=plan.where,
@@ -296,23 +357,19 @@ def insert_compiled(
     if if_not_exists and timestamp is not None:
         raise QueryError("timestamp= with if_not_exists=", where=plan.where, remedy="Remove one of them")
     params = plan.params(instance)
-    if ttl is None and timestamp is None:
-        using: str = ""
-    else:
+    using = ""
+    if ttl is not None or timestamp is not None:
         using, more = using_text(plan, ttl, timestamp)
         params += more
-    text = plan.text(
-        f"insert{if_not_exists}{using}",
-        keyspace := current_keyspace.get(),
-        lambda: _insert_text(plan, keyspace, using, if_not_exists=if_not_exists),
-    )
-    return Compiled(plan, text, params, if_not_exists, None)
+    ending = f" IF NOT EXISTS{using}" if if_not_exists else using
+    keyspace = current_keyspace.get()
+    text = plan.text("insert" + ending, keyspace, _insert_text, plan, keyspace, ending)
+    return Compiled(plan, text, params, if_not_exists, None, keyspace, 1, False, if_not_exists)
 
 
-def _insert_text(plan: ModelPlan, keyspace: str | None, using: str, *, if_not_exists: bool) -> str:
-    condition = " IF NOT EXISTS" if if_not_exists else ""
+def _insert_text(plan: ModelPlan, keyspace: str | None, ending: str) -> str:
     markers = ", ".join("?" * len(plan.fields))
-    return f"INSERT INTO {plan.target(keyspace)} ({plan.columns_text}) VALUES ({markers}){condition}{using}"  # noqa: S608 - quoted
+    return f"INSERT INTO {plan.target(keyspace)} ({plan.columns_text}) VALUES ({markers}){ending}"  # noqa: S608 - quoted
 
 
 def partition_of(plan: ModelPlan, instance: Any) -> tuple[Any, ...]:

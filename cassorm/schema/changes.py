@@ -89,7 +89,7 @@ def changes(
         written = None if name == unnamed else name
         mine = [replace(kind, keyspace=written) for kind in wanted.types if kind.keyspace == name]
         for kind in mine:
-            yield from _type(f"type {name}.{kind.name}", kind, types.get(kind.name), extra=extra)
+            yield from _type(f"type {name}.{kind.name}", kind, types.get(kind.name), place.dialect, extra=extra)
         known = types | {kind.name: kind for kind in mine}
         named = [table for table in wanted.tables if table.keyspace == name]
         for table in named:
@@ -145,16 +145,16 @@ def _copies(keyspace: Keyspace, datacenter: str) -> Mapping[str, int | str]:
     return {datacenter: keyspace.replication} if isinstance(keyspace.replication, int) else keyspace.replication
 
 
-def _type(where: str, wanted: UserType, live: UserType | None, *, extra: bool) -> Iterator[Change]:
+def _type(where: str, wanted: UserType, live: UserType | None, dialect: Dialect, *, extra: bool) -> Iterator[Change]:
     if live is None:
         shown = ", ".join(f"{column.name} {column.type}" for column in wanted.fields)
         found = Difference("missing type", f"missing type {wanted.name}", shown)
-        yield Change(where, found, "safe", (Step(ddl.create_type(wanted), wanted.name),))
+        yield Change(where, found, "safe", (Step(ddl.create_type(wanted, dialect), wanted.name),))
         return
     at_the_end = [column.name for column in wanted.fields][: len(live.fields)] == [one.name for one in live.fields]
     for found in compare_types(wanted, live, extra=extra):
         if found.kind == "missing field" and isinstance(found.wanted, Column) and at_the_end:
-            yield Change(where, found, "safe", (Step(ddl.add_field(wanted, found.wanted), wanted.name),))
+            yield Change(where, found, "safe", (Step(ddl.add_field(wanted, found.wanted, dialect), wanted.name),))
         elif found.kind == "missing field":
             yield Change(where, found, "impossible", note="fields can be added at the end alone: declare it last")
         elif found.kind == "extra field":
@@ -183,7 +183,7 @@ def _part(where: str, found: Difference, wanted: Table, live: Table, dialect: Di
 
     match found.kind, found.wanted, found.live:
         case "missing column", Column() as column, _:
-            return made(ddl.add_column(wanted, column), wanted.name)
+            return made(ddl.add_column(wanted, column, dialect), wanted.name)
         case "missing index" | "missing view", Index() | View() as part, _:
             return Change(where, found, "safe", (_created(wanted, part, dialect),))
         case "wrong index" | "wrong view", Index() | View() as part, Index() | View() as stands:

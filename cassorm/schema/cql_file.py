@@ -7,6 +7,7 @@ from cassorm.cql.tokens import tokens
 from cassorm.errors import QueryError, SchemaFileError
 from cassorm.schema.cursor import Cursor
 from cassorm.schema.declared import Attached, Declared, Place, ordered
+from cassorm.schema.foreign import COMPUTED
 from cassorm.schema.keyspace import Keyspace
 from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Target, UserType, View
 
@@ -160,6 +161,8 @@ class _Parser(Cursor):
         self.need("as")
         self.need("select")
         columns = ALL_COLUMNS if self.symbol("*") else tuple(self.names())
+        if self.symbol("("):
+            raise self.wrong(f"view {name} computes {columns[-1]}(...)", remedy=COMPUTED)
         self.need("from")
         base_keyspace, table = self.qualified("table")
         present = set(self._present())

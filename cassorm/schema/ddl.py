@@ -10,6 +10,7 @@ from cassorm.errors import SchemaError
 from cassorm.schema.keyspace import Keyspace, Replication, Schema
 from cassorm.schema.options import literal, option_text
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Table, UserType, View
+from cassorm.schema.unique import with_lookups
 
 _SAI = "StorageAttachedIndex"
 
@@ -21,10 +22,7 @@ def resolve(table: Table, dialect: Dialect) -> Table:
         SchemaError: the engine lacks a type, an option or an index that the table asks for.
     """
     for column in table.columns:
-        if "vector" in column.cql_type.names() and not dialect.vectors:
-            raise SchemaError(
-                f"{dialect} has no vectors", where=f"{table.where}, column {column.name}", remedy="Use a list<float>"
-            )
+        check_type(column, dialect, where=f"{table.where}, column {column.name}")
     options = dict(table.options)
     if table.profile is not None:
         ttl_s = options.get("default_time_to_live", 0)
@@ -32,6 +30,16 @@ def resolve(table: Table, dialect: Dialect) -> Table:
         options = {**fitting, **options}
     indexes = tuple(replace(index, kind=_index_kind(table, index, dialect)) for index in table.indexes)
     return replace(table, options=options, profile=None, indexes=indexes)
+
+
+def check_type(column: Column, dialect: Dialect, *, where: str) -> None:
+    """Return when the engine has the type of a column, or of a field.
+
+    Raises:
+        SchemaError: it has not.
+    """
+    if "vector" in column.cql_type.names() and not dialect.vectors:
+        raise SchemaError(f"{dialect} has no vectors", where=where, remedy="Use a list<float>")
 
 
 def create_keyspace(
@@ -61,8 +69,14 @@ def create_keyspace(
     return text
 
 
-def create_type(user_type: UserType) -> str:
-    """CREATE TYPE IF NOT EXISTS."""
+def create_type(user_type: UserType, dialect: Dialect) -> str:
+    """CREATE TYPE IF NOT EXISTS.
+
+    Raises:
+        SchemaError: the engine lacks the type of a field.
+    """
+    for column in user_type.fields:
+        check_type(column, dialect, where=f"type {user_type.name}, field {column.name}")
     fields = ",\n".join(f"  {column_text(column)}" for column in user_type.fields)
     return f"CREATE TYPE IF NOT EXISTS {_qualified(user_type.name, user_type.keyspace)} (\n{fields}\n)"
 
@@ -111,13 +125,23 @@ def create_view(table: Table, view: View, dialect: Dialect) -> str:
     return text + _with(view.clustering, view.options, view.comment, dialect, where=f"{table.where}, view {view.name}")
 
 
-def add_column(table: Table, column: Column) -> str:
-    """ALTER TABLE ... ADD."""
+def add_column(table: Table, column: Column, dialect: Dialect) -> str:
+    """ALTER TABLE ... ADD.
+
+    Raises:
+        SchemaError: the engine lacks the column's type.
+    """
+    check_type(column, dialect, where=f"{table.where}, column {column.name}")
     return f"ALTER TABLE {quote_table(table.name, table.keyspace)} ADD {column_text(column)}"
 
 
-def add_field(user_type: UserType, column: Column) -> str:
-    """ALTER TYPE ... ADD: the field becomes the last one."""
+def add_field(user_type: UserType, column: Column, dialect: Dialect) -> str:
+    """ALTER TYPE ... ADD: the field becomes the last one.
+
+    Raises:
+        SchemaError: the engine lacks the field's type.
+    """
+    check_type(column, dialect, where=f"type {user_type.name}, field {column.name}")
     return f"ALTER TYPE {_qualified(user_type.name, user_type.keyspace)} ADD {column_text(column)}"
 
 
@@ -170,6 +194,8 @@ def table_statements(table: Table, dialect: Dialect) -> Iterator[str]:
 def schema_statements(schema: Schema, dialect: Dialect, *, datacenter: str | None = None) -> Iterator[str]:
     """Everything in the schema, in the order in which it can be created: keyspaces, types, tables with what hangs on them.
 
+    The lookup tables of unique columns are among the tables.
+
     Raises:
         SchemaError: the engine lacks something that the schema asks for.
     """
@@ -182,8 +208,8 @@ def schema_statements(schema: Schema, dialect: Dialect, *, datacenter: str | Non
             durable_writes=keyspace.durable_writes,
         )
     for user_type in schema.types:
-        yield create_type(user_type)
-    for table in schema.tables:
+        yield create_type(user_type, dialect)
+    for table in with_lookups(schema).tables:
         yield from table_statements(table, dialect)
 
 
@@ -218,6 +244,13 @@ def _with(clustering: Clustering, options: Mapping[str, object], comment: str, d
 
 
 def _index_kind(table: Table, index: Index, dialect: Dialect) -> str:
+    column = table.column(index.column)
+    if column is not None and column.cql_type.name == "vector" and index.kind is None and not dialect.sai:
+        raise SchemaError(
+            f"{dialect} has no index that finds the nearest vectors",
+            where=f"{table.where}, index on {index.column}",
+            remedy="Remove it, or use Cassandra 5",
+        )
     kind = index.kind or dialect.default_index
     if kind == "sai" and not dialect.sai:
         raise SchemaError(

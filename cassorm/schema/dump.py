@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import yaml
+
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.table import Clustering, Index, Table, View
 
@@ -15,6 +17,7 @@ def dump(table: Table) -> dict[str, Any]:
     form |= _dumped_key(table.partition_key, table.clustering)
     form |= {"profile": table.profile, "options": dict(table.options)}
     form["indexes"] = [_dumped_index(index) for index in table.indexes]
+    form["unique"] = [group[0] if len(group) == 1 else list(group) for group in table.unique]
     form["materialized_views"] = {view.name: _dumped_view(view) for view in table.views}
     return {key: value for key, value in form.items() if value or key in ("fields", "key")}
 
@@ -37,6 +40,36 @@ def dump_schema(schema: Schema) -> dict[str, Any]:
             dumped.pop("keyspace", None)
         form["tables"][table.name] = dumped
     return form
+
+
+def dump_yaml(schema: Schema) -> str:
+    """The schema of one keyspace as the text of a table file: a line for each column, the rest as short as YAML allows."""
+    form = dump_schema(schema)
+    for table in form["tables"].values():
+        table["fields"] = _Lines(table["fields"])
+        for keyed in (table, *table.get("materialized_views", {}).values()):
+            keyed["key"] = _Line(keyed["key"])
+    return yaml.dump(form, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+
+
+class _Lines(dict[str, Any]):
+    """A mapping that is written with a line for each key."""
+
+
+class _Line(list[Any]):
+    """A list that is written on one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes `_Lines` and `_Line` as such."""
+
+
+_Dumper.add_representer(
+    _Lines, lambda dumper, value: dumper.represent_mapping("tag:yaml.org,2002:map", value.items(), flow_style=False)
+)
+_Dumper.add_representer(
+    _Line, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
 
 
 def _dumped_key(partition_key: tuple[str, ...], clustering: Clustering) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cassorm.errors import QueryError, SchemaError
 from cassorm.schema.keyspace import Keyspace, Schema
 from cassorm.schema.options import CLASS_PREFIXES, OPTIONS, without_defaults
 from cassorm.schema.table import ALL_COLUMNS, Clustering, Column, Index, Order, Table, Target, UserType, View
+from cassorm.schema.unique import without_lookups
 
 Row = Mapping[str, Any]
 
@@ -17,6 +18,8 @@ _COLUMNS = "SELECT table_name, column_name, type, kind, position, clustering_ord
 _INDEXES = "SELECT table_name, index_name, kind, options FROM system_schema.indexes"
 _TYPES = "SELECT type_name, field_names, field_types FROM system_schema.types"
 _IN_KEYSPACE = " WHERE keyspace_name = ?"
+_WHOLE_S = 10.0
+_LOOK_AGAIN_S = 0.02
 _SAI_CLASSES = ("storageattachedindex", "sai")
 
 
@@ -31,14 +34,29 @@ async def introspect(session: Session, keyspace: str, names: Collection[str] | N
         ClusterError: the cluster could not be asked.
         SchemaError: a table that cassorm cannot describe; name the tables that you want.
     """
-    tables, columns, indexes, views = await asyncio.gather(
-        _rows(session, "SELECT * FROM system_schema.tables", keyspace),
-        _rows(session, _COLUMNS, keyspace),
-        _rows(session, _INDEXES, keyspace),
-        _rows(session, "SELECT * FROM system_schema.views", keyspace),
-    )
-    wanted = [row for row in tables if names is None or row["table_name"] in names]
-    return {row["table_name"]: table_from(keyspace, row, columns, indexes, views) for row in wanted}
+    deadline = asyncio.get_running_loop().time() + _WHOLE_S
+    while True:
+        tables, columns, indexes, views = await asyncio.gather(
+            _rows(session, "SELECT * FROM system_schema.tables", keyspace),
+            _rows(session, _COLUMNS, keyspace),
+            _rows(session, _INDEXES, keyspace),
+            _rows(session, "SELECT * FROM system_schema.views", keyspace),
+        )
+        wanted = [row for row in tables if names is None or row["table_name"] in names]
+        found = {row["table_name"] for row in wanted}
+        found.update(row["view_name"] for row in views if row["base_table_name"] in found)
+        if found <= {row["table_name"] for row in columns}:
+            return {row["table_name"]: table_from(keyspace, row, columns, indexes, views) for row in wanted}
+        # The server applies a change table by table: one that is being created is seen before its columns, and one
+        # that is being dropped after them.
+        if asyncio.get_running_loop().time() > deadline:
+            missing = ", ".join(sorted(found.difference(row["table_name"] for row in columns)))
+            raise SchemaError(
+                f"the server lists no columns of {missing}",
+                where=f"keyspace {keyspace}",
+                remedy="See whether another process creates and drops tables without end, then call again",
+            )
+        await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def introspect_types(session: Session, keyspace: str) -> dict[str, UserType]:
@@ -73,7 +91,7 @@ async def introspect_keyspace(session: Session, keyspace: str) -> Keyspace | Non
 
 
 async def introspect_schema(session: Session, keyspace: str) -> Schema:
-    """Everything in a live keyspace, the keyspace itself among it.
+    """Everything in a live keyspace, the keyspace itself among it; lookup tables are `unique` of those they belong to.
 
     Raises:
         ClusterError: the cluster could not be asked.
@@ -84,7 +102,7 @@ async def introspect_schema(session: Session, keyspace: str) -> Schema:
     )
     if found is None:
         raise SchemaError("does not exist", where=f"keyspace {keyspace}", remedy="Check its name, or create it")
-    return Schema(tuple(tables.values()), tuple(types.values()), (found,))
+    return Schema(tuple(without_lookups(tables).values()), tuple(types.values()), (found,))
 
 
 def table_from(

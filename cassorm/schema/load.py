@@ -10,7 +10,7 @@ from cassorm.schema import cql_file, table_file
 from cassorm.schema.declared import Attached, Declared, Place
 from cassorm.schema.documents import Document, parse_json, parse_yaml
 from cassorm.schema.keyspace import Keyspace, Schema, check_user_types
-from cassorm.schema.table import Column, Index, Table, UserType
+from cassorm.schema.table import Column, Index, Table, UserType, lookup_name
 
 SUFFIXES = (".yaml", ".yml", ".json", ".cql")
 
@@ -47,6 +47,8 @@ def _read(source: Source, name: str | None) -> Iterator[Declared]:
     if isinstance(source, Mapping):
         yield from table_file.declarations(Document(source), None, name)
         return
+    if not isinstance(source, str | Path):
+        raise SchemaFileError(f"{source!r} is no schema", remedy="Give a dict, or the path of a file or folder")
     path = Path(source)
     if not path.is_dir():
         yield from _read_file(path, name)
@@ -123,6 +125,8 @@ class _Merge:
                 self._once("index", (keyspace, index.name), place, ("indexes", index.column))
             for view in table.views:
                 self._once("table", (keyspace, view.name), place, ("views", view.name))
+            for group in table.unique:
+                self._once("table", (keyspace, lookup_name(name, group)), place, ("unique", group[0]))
         try:
             return Schema(tuple(self._tables.values()), types, tuple(self._keyspaces.values()))
         except SchemaError as error:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cassorm.cql.dialect import Dialect
 from cassorm.errors import SchemaError
+from cassorm.schema.foreign import option_elsewhere
 
 Shape = Literal["text", "int", "float", "boolean", "map", "cdc"]
 
@@ -152,7 +153,8 @@ def _value(name: str, value: object) -> object:
     option = OPTIONS.get(name) if isinstance(name, str) else None
     if option is None:
         near = difflib.get_close_matches(str(name), OPTIONS, n=2)
-        remedy = _ELSEWHERE.get(name) or (f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(OPTIONS)}")
+        elsewhere = _ELSEWHERE.get(name) or option_elsewhere(str(name))
+        remedy = elsewhere or (f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(OPTIONS)}")
         raise _refused(name, f"unknown option {name!r}", remedy=remedy)
     shape = option.shape
     if shape == "cdc":

@@ -11,6 +11,7 @@ from cassorm.schema.changes import Change, Site, Step, changes, keyspaces
 from cassorm.schema.introspect import introspect, introspect_keyspace, introspect_types
 from cassorm.schema.keyspace import Schema
 from cassorm.schema.table import Column, Table, UserType
+from cassorm.schema.unique import with_lookups
 
 _ELSEWHERE = "See `cassorm schema plan` for what can be altered; anything else needs a new table and a copy of the rows"
 
@@ -96,7 +97,7 @@ async def _live(session: Session, keyspace: str, names: Collection[str] | None) 
 
 
 def _placed(schema: Schema, keyspace: str | None) -> Schema:
-    schema = schema.in_keyspace(keyspace)
+    schema = with_lookups(schema.in_keyspace(keyspace))
     parts: list[Table | UserType] = [*schema.tables, *schema.types]
     for part in parts:
         if part.keyspace is None:

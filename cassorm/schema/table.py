@@ -9,12 +9,16 @@ from cassorm.cql.dialect import PROFILES, Profile
 from cassorm.cql.identifiers import MAX_NAME, check_name
 from cassorm.cql.types import CqlType, near_types, parse_type
 from cassorm.errors import CassormError, QueryError, SchemaError
+from cassorm.schema.foreign import COMPUTED, is_computed
+from cassorm.schema.indexing import kind_for
 from cassorm.schema.options import normalized
 
 Order = Literal["asc", "desc"]
 Clustering = tuple[tuple[str, Order], ...]
 Target = Literal["values", "keys", "entries", "full"]
 ALL_COLUMNS = ("*",)
+LOOKUP_COLUMNS = ("owner", "claim", "state")
+"""What a lookup table of unique columns has besides them."""
 _TARGETS: tuple[Target, ...] = ("values", "keys", "entries", "full")
 
 
@@ -115,7 +119,8 @@ class Table:
     """A table with its indexes and views; every rule that needs no live cluster has been checked.
 
     `profile` says how the table is used and gives compaction and compression on any engine; what `options` say
-    goes before it. Columns keep the order in which they were declared.
+    goes before it. Columns keep the order in which they were declared. `unique` are groups of columns whose values no
+    two rows share: a lookup table for each keeps them so, as long as all writes go through models.
 
     Raises:
         SchemaError: a rule of CQL is broken; `part` names the part of the table.
@@ -131,6 +136,7 @@ class Table:
     comment: str = ""
     indexes: tuple[Index, ...] = ()
     views: tuple[View, ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _check_names(self.where, self.name, self.keyspace, what="table name", limit=MAX_NAME)
@@ -144,6 +150,12 @@ class Table:
             _check_unique("index", (index.name for index in self.indexes), self.where, "indexes")
             object.__setattr__(self, "views", tuple(_checked_view(self, view) for view in self.views))
             _check_unique("view", (self.name, *(view.name for view in self.views)), self.where, "views")
+            for group in self.unique:
+                _check_group(self, group)
+            _check_unique("unique", (", ".join(group) for group in self.unique), self.where, "unique")
+            _check_unique(
+                "lookup table", (lookup_name(self.name, group) for group in self.unique), self.where, "unique"
+            )
         except (QueryError, SchemaError) as error:
             if error.where:
                 raise
@@ -171,6 +183,23 @@ class Table:
     def user_types(self) -> frozenset[str]:
         """The names of the user types that its columns use."""
         return frozenset(name for column in self.columns for name in column.cql_type.user_types())
+
+
+def _check_group(table: Table, group: tuple[str, ...]) -> None:
+    part = ("unique", group[0] if group else "")
+    if not group:
+        raise _refused("unique of no column", "Name at least one column", *part)
+    _check_unique("column", group, f"{table.where}, unique {', '.join(group)}", "unique")
+    for name in group:
+        try:
+            _check_key_column(table.column(name), name, table)
+        except SchemaError as error:
+            problem = error.problem.replace("key column", "unique column", 1)
+            raise _refused(problem, error.remedy or "", *(error.part or part)) from error
+        if name in LOOKUP_COLUMNS:
+            raise _refused(f"unique column {name}: its lookup table has a column of that name", "Rename it", *part)
+    if set(table.key) <= set(group):
+        raise _refused(f"unique {', '.join(group)}, which holds the key", "Remove it: keys are unique anyhow", *part)
 
 
 def _check_names(where: str, name: str, keyspace: str | None, *, what: str, limit: int | None) -> None:
@@ -234,7 +263,7 @@ def _check_key_column(column: Column | None, name: str, table: Table) -> None:
         raise _refused(problem, f"{meant}For a user type write frozen<{column.type}>", "columns", name)
     if column.cql_type.is_multicell:
         raise _refused(f"key column {name} is not frozen", f"Write frozen<{column.type}>", "columns", name)
-    if column.cql_type.name in ("counter", "duration"):
+    if not {"counter", "duration"}.isdisjoint(column.cql_type.names()):
         raise _refused(f"key column {name} is a {column.type}", "Use another type, such as bigint", "columns", name)
 
 
@@ -273,20 +302,34 @@ def _checked_index(table: Table, index: Index) -> Index:
         raise _refused(f"index on {index.column}, which is no column", "Index a declared column", *part)
     if table.partition_key == (column.name,):
         raise _refused(f"index on {column.name}, which is the partition key", "Remove it: it finds nothing new", *part)
-    if column.type == "counter":
-        raise _refused(f"index on the counter {column.name}", "Counters cannot be indexed: remove it", *part)
+    if table.has_counters:
+        what = f"the counter {column.name}" if column.type == "counter" else f"{column.name} beside counters"
+        raise _refused(f"index on {what}", "Tables of counters have no indexes: remove it", *part)
     if index.kind not in (None, "sai", "secondary") and "." not in str(index.kind):
         raise _refused(
             f"index on {column.name} of kind {index.kind!r}", "Use sai, secondary or the full name of a class", *part
         )
     options = {str(key): str(value) for key, value in index.options.items()}
     name = check_name(index.name or _index_name(table.name, index), what="index name", limit=MAX_NAME)
-    return replace(index, name=name, target=_target(column, index.target, part), options=options)
+    target = _target(column, index.target, part)
+    try:
+        kind = kind_for(column.cql_type, index.kind, target, options)
+    except QueryError as error:
+        raise _refused(f"index on {column.name} {error.problem}", error.remedy or "", *part) from error
+    return replace(index, name=name, kind=kind, target=target, options=options)
 
 
 def _index_name(table: str, index: Index) -> str:
     target = f"_{index.target}" if index.target in ("keys", "entries") else ""
-    name = f"{table}_{index.column}{target}_idx"
+    return _fitting(f"{table}_{index.column}{target}_idx")
+
+
+def lookup_name(table: str, unique: Iterable[str]) -> str:
+    """The name of the table that keeps these columns of `table` unique."""
+    return _fitting(f"{table}_by_{'_'.join(unique)}_unique")
+
+
+def _fitting(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 9]}_{crc32(name.encode()):08x}"
 
 
@@ -323,6 +366,9 @@ def _checked_view(table: Table, view: View) -> View:
 
 
 def _check_view_key(table: Table, view: View) -> None:
+    computed = [name for name in view.columns if is_computed(name)]
+    if computed:
+        raise _refused(f"computes {computed[0]}", COMPUTED)
     if not view.partition_key:
         raise _refused("has no key", "Give its key: one new column, then the columns of the table's key")
     _check_unique("key column", view.key, "", "views")

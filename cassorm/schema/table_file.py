@@ -22,6 +22,7 @@ from cassorm.cql.dialect import Profile
 from cassorm.errors import SchemaError, SchemaFileError
 from cassorm.schema.declared import Declared, Place, ordered
 from cassorm.schema.documents import DataPath, Document
+from cassorm.schema.foreign import said_elsewhere
 from cassorm.schema.keyspace import Keyspace
 from cassorm.schema.options import OPTIONS
 from cassorm.schema.table import ALL_COLUMNS, Column, Index, Order, Table, Target, UserType, View
@@ -37,6 +38,13 @@ def _key(value: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not first or not all(isinstance(name, str) for name in (*first, *parts[1:])):
         raise ValueError(f"{value!r} is no key")
     return tuple(first), tuple(parts[1:])
+
+
+def _group(value: object) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{value!r} is no column, nor a list of them")
+    return tuple(names)
 
 
 def _lower(value: object) -> object:
@@ -56,6 +64,11 @@ KeyForm = Annotated[
             "description": "The partition key (a list of columns when it has several), then the clustering columns.",
         }
     ),
+]
+UniqueForm = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_group),
+    WithJsonSchema({"anyOf": [_NAME, {"type": "array", "minItems": 1, "items": _NAME}]}),
 ]
 OrderForm = Annotated[Order, BeforeValidator(_lower)]
 OptionsForm = Annotated[dict[str, Any], Field(json_schema_extra={"propertyNames": {"enum": sorted(OPTIONS)}})]
@@ -117,6 +130,9 @@ class TableForm(_Form):
     profile: Profile | None = Field(default=None, description="How the table is used; decides its compaction.")
     options: OptionsForm = {}
     indexes: list[IndexForm] = []
+    unique: list[UniqueForm] = Field(
+        default=[], description="Columns, or groups of them, kept unique by lookup tables."
+    )
     materialized_views: dict[str, ViewForm] = {}
 
 
@@ -221,6 +237,7 @@ class _Reader:
                 profile=form.profile,
                 options=form.options,
                 indexes=tuple(_index(index) for index in form.indexes),
+                unique=tuple(form.unique),
                 views=tuple(_view(key, view) for key, view in form.materialized_views.items()),
             )
         return table, place
@@ -238,7 +255,8 @@ class _Reader:
                 below = _BELOW.get(path[-3], form) if len(path) >= 3 else form
                 near = difflib.get_close_matches(str(last), below.model_fields, n=2, cutoff=0.5)
                 problem = f"unknown key {'.'.join(map(str, path))}"
-                remedy = f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(below.model_fields)}"
+                known = f"Did you mean {' or '.join(near)}?" if near else f"Use {', '.join(below.model_fields)}"
+                remedy = said_elsewhere(path) or known
             case "missing":
                 problem = f"{'.'.join(map(str, path[:-1])) or 'the table'} lacks `{last}`"
                 remedy = f"Add `{last}:`"
@@ -269,6 +287,7 @@ def _parts(form: TableForm, at: DataPath) -> dict[tuple[str, ...], DataPath]:
     parts |= {(key,): (*at, key) for key in ("key", "clustering_order", "profile", "comment")}
     parts |= {("options", name): (*at, "options", name) for name in form.options}
     parts |= {("indexes", index.column): (*at, "indexes", n) for n, index in enumerate(form.indexes)}
+    parts |= {("unique", group[0]): (*at, "unique", n) for n, group in enumerate(form.unique) if group}
     parts |= {("views", name): (*at, "materialized_views", name) for name in form.materialized_views}
     if "name" in form.model_fields_set or "table" in form.model_fields_set:
         parts["name",] = (*at, "name" if "name" in form.model_fields_set else "table")

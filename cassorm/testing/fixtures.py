@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from cassorm.driver.connect import connect
-from cassorm.driver.session import Session
 from cassorm.events.cassandra import CassandraEventStore
+from cassorm.orm.database import Database, connect
 from cassorm.schema.apply import ensure_keyspace
 
 with contextlib.suppress(ImportError):  # said to whoever asks for one of the fixtures
@@ -33,13 +32,13 @@ def session_fixtures(config: pytest.Config) -> ModuleType:
         return plugin
 
     @pytest_asyncio.fixture(scope=scope, loop_scope=scope)
-    async def cassorm_session(cassandra_hosts: list[str]) -> AsyncIterator[Session]:
-        """A session to the cluster of the test run."""
-        async with connect(cassandra_hosts) as session:
-            yield session
+    async def cassorm_session(cassandra_hosts: list[str]) -> AsyncIterator[Database]:
+        """A database: the cluster of the test run."""
+        async with connect(cassandra_hosts) as db:
+            yield db
 
     @pytest_asyncio.fixture(loop_scope=scope)
-    async def cassorm_keyspace(cassorm_session: Session) -> AsyncIterator[str]:
+    async def cassorm_keyspace(cassorm_session: Database) -> AsyncIterator[str]:
         """The name of a new, empty keyspace; dropped after the test."""
         name = f"cassorm_test_{uuid.uuid4().hex[:12]}"
         await ensure_keyspace(cassorm_session, name)
@@ -47,7 +46,7 @@ def session_fixtures(config: pytest.Config) -> ModuleType:
         await cassorm_session.ddl(f"DROP KEYSPACE IF EXISTS {name}")
 
     @pytest_asyncio.fixture(loop_scope=scope)
-    async def event_store(cassorm_session: Session, cassorm_keyspace: str) -> AsyncIterator[CassandraEventStore]:
+    async def event_store(cassorm_session: Database, cassorm_keyspace: str) -> AsyncIterator[CassandraEventStore]:
         """An event store in a keyspace of its own."""
         async with CassandraEventStore(cassorm_session, keyspace=cassorm_keyspace) as store:
             yield store

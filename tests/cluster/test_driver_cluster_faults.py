@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
@@ -59,6 +60,10 @@ async def test_with_the_drivers_own_policy_it_would(cluster: DevCluster) -> None
             bare = Cluster([(address, int(port))], port=cluster.port, protocol_version=4)
             try:
                 session = bare.connect()
+                deadline = monotonic() + 20
+                while [pool["open_count"] > 0 for pool in session.get_pool_state().values()] != [True] * 3:
+                    assert monotonic() < deadline, "the driver has not reached all nodes"
+                    sleep(0.05)
                 insert = session.prepare("INSERT INTO ks.t (id, note) VALUES (?, ?) IF NOT EXISTS")
                 proxy.marker, proxy.fate = marker.encode(), "cut"
                 answers = (session.execute(insert, (number, marker)).one() for number in range(100, 200))

@@ -38,7 +38,7 @@ async def test_an_lwt_without_an_answer_is_unknown_and_was_sent_once(
         shapes = {
             "prepared": lambda: db.execute(insert, (1, marker), timeout=timeout),
             "text": lambda: db.execute(text, timeout=timeout),
-            "batch": lambda: db.batch([(insert, (1, marker))], timeout=timeout),
+            "batch": lambda: db.execute_batch([(insert, (1, marker))], timeout=timeout),
         }
         with pytest.raises(OutcomeUnknownError, match="it may have taken effect") as raised:
             await shapes[shape]()

@@ -46,7 +46,7 @@ def test_ten_thousand_queries_at_once_neither_fail_nor_hold_up_the_loop(
         gaps_s = sorted(runner.run(through_everything(cassandra_hosts, numbers)))
     # A pool without stream ids blocks for two seconds. On a quiet machine the longest gap is the `gather` above, which
     # makes 10,000 tasks in one step (about 0.1 s), and nine of ten are below 0.02 s; a busy one is given room.
-    assert gaps_s[-1] < 1, gaps_s[-5:]
+    assert gaps_s[-1] < 1.9, gaps_s[-5:]
     assert gaps_s[int(len(gaps_s) * 0.9)] < 0.25, gaps_s[-5:]
     assert len(gaps_s) > 10
 

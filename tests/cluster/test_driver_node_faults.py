@@ -64,7 +64,7 @@ async def test_a_node_that_was_killed_is_used_again_when_it_is_back(node: DevNod
     await db.execute(insert, (4, "after"))
     assert (await db.execute(lwt, (5, "after"))).applied is True
     assert (await db.execute(select, (4,))).rows == [(b"after",)]
-    await db.batch([(insert, (6, "a")), (lwt, (6, "b"))])
+    await db.execute_batch([(insert, (6, "a")), (lwt, (6, "b"))])
 
 
 async def test_a_node_that_hangs_neither_blocks_the_loop_nor_uses_up_the_connection(node: DevNode, db: Session) -> None:

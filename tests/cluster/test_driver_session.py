@@ -1,7 +1,7 @@
 """What a session promises, on a real node."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID, uuid1, uuid4
@@ -12,7 +12,9 @@ import pytest_asyncio
 from cassorm.cql.statements import Statement
 from cassorm.driver.connect import connect
 from cassorm.driver.consistency import Consistency
-from cassorm.driver.prepared import UNSET, Prepared
+from cassorm.driver.parsing import Parser, Row
+from cassorm.driver.prepared import UNSET, WHOLE, Prepared
+from cassorm.driver.rows import Undecoded
 from cassorm.driver.session import Session
 from cassorm.errors import ClusterError, QueryError
 
@@ -171,6 +173,25 @@ async def test_raw_columns_come_as_bytes_and_others_decoded(cassorm_session: Ses
         await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?) IF NOT EXISTS", raw=("id",))
 
 
+async def test_whole_pages_are_decoded_when_they_are_wanted(cassorm_session: Session, table: str) -> None:
+    db = cassorm_session
+    await fill(db, table, 7)
+    query = f"SELECT n, at FROM {table} WHERE id = ?"
+    whole = await db.prepare(query, raw=WHOLE)
+    pages = [page async for page in db.pages(whole, (1,), page_size=3)]
+    rows = [row for page in pages for part in db.decoded(whole, page) for row in part]
+    assert rows == (await db.execute(query, (1,))).rows
+
+    def odd(data: bytes) -> Iterator[list[Row]]:
+        raise ValueError("odd bytes")
+
+    with pytest.raises(ClusterError, match="could not be decoded: odd bytes") as caught:
+        list(db.decoded(whole, Undecoded(b"", Parser(lambda data: [], odd), later=True)))
+    assert caught.value.where == query
+    with pytest.raises(QueryError, match=r"cannot leave \* raw: the statement returns no rows"):
+        await db.prepare(f"DELETE FROM {table} WHERE id = ?", raw=WHOLE)
+
+
 async def test_a_prepared_statement_outlives_a_change_of_its_table(cassorm_session: Session, table: str) -> None:
     db = cassorm_session
     await fill(db, table, 1)
@@ -187,7 +208,7 @@ async def test_a_batch_is_applied_as_a_whole(cassorm_session: Session, table: st
     db = cassorm_session
     insert = await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?)")
     for kind in ("logged", "unlogged"):
-        await db.batch([(insert, (1, n)) for n in range(5)], kind=kind)
+        await db.execute_batch([(insert, (1, n)) for n in range(5)], kind=kind)
         assert (await db.execute(f"SELECT count(*) FROM {table} WHERE id = 1")).one() == (5,)
         await db.execute(f"DELETE FROM {table} WHERE id = 1")
 
@@ -196,8 +217,8 @@ async def test_a_conditional_batch_tells_whether_it_was_applied(cassorm_session:
     db = cassorm_session
     advance = await db.prepare(f"UPDATE {table} SET own = ? WHERE id = ? IF own = ?")
     insert = await db.prepare(f"INSERT INTO {table} (id, n) VALUES (?, ?)")
-    assert (await db.batch([(advance, (1, 1, None)), (insert, (1, 1))], conditional=True)).applied is True
-    lost = await db.batch([(advance, (1, 1, None)), (insert, (1, 2))])
+    assert (await db.execute_batch([(advance, (1, 1, None)), (insert, (1, 1))], conditional=True)).applied is True
+    lost = await db.execute_batch([(advance, (1, 1, None)), (insert, (1, 2))])
     assert lost.applied is False
     assert lost.dicts()[0]["own"] == 1
     assert (await db.execute(f"SELECT n FROM {table} WHERE id = 1")).rows == [(1,)]
@@ -208,7 +229,7 @@ async def test_a_counter_batch_counts(cassorm_session: Session, cassorm_keyspace
     await db.ddl(f"CREATE TABLE {cassorm_keyspace}.hits (page text PRIMARY KEY, hits counter)")
     add = await db.prepare(f"UPDATE {cassorm_keyspace}.hits SET hits = hits + ? WHERE page = ?")
     assert add.counts
-    await db.batch([(add, (2, "a")), (add, (3, "b"))], kind="counter")
+    await db.execute_batch([(add, (2, "a")), (add, (3, "b"))], kind="counter")
     await db.execute(add, (1, "a"))
     assert sorted((await db.execute(f"SELECT page, hits FROM {cassorm_keyspace}.hits")).rows) == [("a", 3), ("b", 3)]
 
@@ -229,9 +250,9 @@ async def test_what_is_wrong_with_a_call_is_told_before_anything_is_sent(cassorm
     with pytest.raises(QueryError, match="not idempotent"):
         await db.execute(lwt, (1, 1), idempotent=True)
     with pytest.raises(QueryError, match="not idempotent"):
-        await db.batch([(lwt, (1, 1))], idempotent=True)
+        await db.execute_batch([(lwt, (1, 1))], idempotent=True)
     with pytest.raises(QueryError, match="a batch of 0 statements"):
-        await db.batch([])
+        await db.execute_batch([])
     with pytest.raises(QueryError, match="USE would change the keyspace"):
         await db.execute("USE system")
     assert (await db.execute(f"SELECT count(*) FROM {table}")).one() == (0,)

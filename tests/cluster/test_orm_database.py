@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -29,7 +29,7 @@ from cassorm.orm.markers import SAI
 from cassorm.orm.model import Model
 from cassorm.orm.page_tokens import PageSecrets
 from cassorm.orm.scan import ScanProgress
-from cassorm.orm.values import Int, now
+from cassorm.orm.values import Int, Vector, now
 
 pytestmark = pytest.mark.cluster
 
@@ -143,11 +143,12 @@ async def test_save_writes_what_has_changed_and_nothing_else(db: Database) -> No
     mine, theirs = [await of(org).using(db).one() for _ in range(2)]
     mine.note = "mine"
     theirs.tags.add("theirs")
+    theirs.log.append("theirs")
     assert await db.save(mine)
     assert await db.save(theirs)
     assert not await db.save(theirs)
     found = await of(org).using(db).one()
-    assert (found.note, found.tags) == ("mine", {"theirs"})
+    assert (found.note, found.tags, found.log) == ("mine", {"theirs"}, ["theirs"])
     found.note = None
     copied = found.model_copy(update={"kind": "copy"})
     assert await db.save(copied)
@@ -360,6 +361,8 @@ async def test_a_scan_reads_every_row_once_and_goes_on_from_a_checkpoint(db: Dat
     assert len(found) == len(wanted)
     assert set(found) == wanted
     assert (reports[-1].done, reports[-1].rows) == (reports[-1].ranges, 180)
+    tuples = [row async for row in Scanned.scan(parallel=4, page_size=7).values(Scanned.n, Scanned.id).using(db)]
+    assert (len(tuples), {(i, n) for n, i in tuples}) == (180, wanted)
 
     partial = Scanned.scan(parallel=2, page_size=7).using(db)
     seen = set()
@@ -380,6 +383,40 @@ async def test_many_keys_are_read_in_their_order_with_none_for_the_missing(db: D
     assert [row and row.n for row in found] == [3, None, 1]
     with pytest.raises(QueryError, match="lacks n"):
         await db.get_many(Reading, [(org, DAY)])
+
+
+async def test_the_nearest_vectors_come_first(db: Database) -> None:
+    if not db.dialect.sai:
+        pytest.skip("no storage-attached indexes")
+
+    class Picture(Model):
+        id: PK[int]
+        place: Col[Annotated[list[float], Vector(2)]] = col(index=SAI())
+        size: Col[int] = col(default=0)
+
+    await db.create(Picture)
+    await db.insert_many(Picture(id=n, place=[1.0, n / 10]) for n in range(10))
+    query = Picture.where().nearest(Picture.place, [1.0, 0.31]).using(db)
+    assert [row.id for row in await query.limit(3).all()] == [3, 4, 2]
+    with pytest.raises(QueryError, match="without a limit"):
+        await query.all()
+    with pytest.raises(QueryError, match="1 numbers"):
+        Picture.where().nearest(Picture.place, [1.0])
+    with pytest.raises(QueryError, match="zeros have no direction"):
+        Picture.where().nearest(Picture.place, [0.0, 0.0])
+    with pytest.raises(QueryError, match="zeros have no direction"):
+        await db.insert(Picture(id=11, place=[0.0, 0.0]))
+    with pytest.raises(QueryError, match="no vector with an index"):
+        Picture.where().nearest(cast("Any", Picture.size), [1.0, 2.0])
+
+
+async def test_the_children_of_many_parents_come_by_parent(db: Database) -> None:
+    parents = [await filled(db, n % 3) for n in range(9)]
+    children = await db.related(Reading.where(Reading.day == DAY), Reading.org, [*parents, parents[0]], concurrency=3)
+    assert list(children) == parents
+    assert [len(rows) for rows in children.values()] == [0, 1, 2] * 3
+    with pytest.raises(QueryError, match="lacks day"):
+        await db.related(Reading.where(), Reading.org, parents)
 
 
 async def test_of_many_inserts_each_tells_what_became_of_it(db: Database) -> None:

@@ -83,6 +83,9 @@ BY_STATUS = View(
 )
 
 
+BY_N = View("by_n", ("n",), (("at", "desc"), ("id", "asc")))
+
+
 def simple(**changes: Any) -> Table:
     parts: dict[str, Any] = {
         "name": "simple",
@@ -355,9 +358,48 @@ class TestTwoAtOnce:
                 return_exceptions=True,
             )
         refused = [error for error in ended if isinstance(error, SchemaDriftError)]
-        assert len(refused) == 1
+        assert len(refused) == 1, ended
         assert ["simple"] in ended
         assert refused[0].differences[0].startswith("clustering order of at is")
+
+
+class Between:
+    """A session whose first look at the columns is over before a statement, and whose look at the tables begins after."""
+
+    def __init__(self, session: Session, statement: str) -> None:
+        self._session = session
+        self._statement = statement
+        self._run = asyncio.Event()
+
+    async def execute(self, text: str, *args: Any, **kwargs: Any) -> Any:
+        if "system_schema.columns" not in text:
+            await self._run.wait()
+            return await self._session.execute(text, *args, **kwargs)
+        found = await self._session.execute(text, *args, **kwargs)
+        if not self._run.is_set():
+            await self._session.ddl(self._statement)
+            self._run.set()
+        return found
+
+
+class TestHalfSeen:
+    """The server applies one change of the schema table by table, and is read table by table."""
+
+    async def test_a_table_seen_without_its_columns_is_looked_at_again(
+        self, cassorm_session: Session, cassorm_keyspace: str
+    ) -> None:
+        wanted = simple(keyspace=cassorm_keyspace)
+        between: Any = Between(cassorm_session, ddl.create_table(wanted, cassorm_session.dialect))
+        found = await introspect(between, cassorm_keyspace)
+        assert differences(wanted, found["simple"]) == []
+
+    async def test_so_is_a_view(self, cassorm_session: Session, cassorm_keyspace: str) -> None:
+        wanted = simple(keyspace=cassorm_keyspace, columns=simple().columns[:3], views=(BY_N,))
+        await ensure_tables(cassorm_session, [replace(wanted, views=())])
+        [text] = [step.text for step in (await plan(cassorm_session, Schema((wanted,)))).steps]
+        between: Any = Between(cassorm_session, text)
+        found = await introspect(between, cassorm_keyspace)
+        assert differences(wanted, found["simple"]) == []
 
 
 _PROCESS = """

@@ -1,12 +1,15 @@
 """docs/reference/names.md, written from the docstrings: `make reference`."""
 
+import ast
 import importlib
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from types import FunctionType
 from typing import Any
 
+import cassorm
 from cassorm import errors
 from tests.docs.pages import ROOT
 
@@ -22,7 +25,7 @@ _CLASSES = [
     for name in importlib.import_module(door).__all__
     if inspect.isclass(found := getattr(importlib.import_module(door), name))
 ]
-_MADE_FOR_YOU = {"Given", "Node", "Outcome", "Recorded", "Session"}
+_MADE_FOR_YOU = {"Batch", "Database", "Given", "Node", "Outcome", "Query", "Recorded", "Scan", "Session"}
 _HEAD = """\
 # Public names
 
@@ -58,10 +61,24 @@ def _entry(module: Any, name: str) -> str:
     if isinstance(found, Mapping):
         return f"### `{name}`\n\nBy name: {', '.join(f'`{key}`' for key in found)}.\n"
     if not (inspect.isclass(found) or inspect.isfunction(found)):
-        return f"### `{name}`\n\n`{found}`\n"
+        return f"### `{name}`\n\n{_said_behind(name) or f'`{found}`'}\n"
     heading = f"### `{name}{_parameters(found)}`\n\n{_first(found)}\n"
     members = [f"- `{call}`: {text}" for call, text in _members(found)] if inspect.isclass(found) else []
     return "\n".join([heading, *members, ""]) if members else heading
+
+
+def _said_behind(name: str) -> str | None:
+    """The text behind the assignment of a name of `cassorm`, for what has no docstring of its own."""
+    home = importlib.import_module(f"cassorm.{cassorm._HOME_OF[name]}")
+    parsed = ast.walk(ast.parse(inspect.getsource(home)))
+    blocks = [block for node in parsed for block in (getattr(node, "body", None), getattr(node, "orelse", None))]
+    for block in blocks:
+        for pair in pairwise(block) if isinstance(block, list) else ():
+            match pair:
+                case ast.Assign(targets=[ast.Name(id=target)]), ast.Expr(value=ast.Constant(value=str(text))):
+                    if target == name:
+                        return " ".join(text.split())
+    return None
 
 
 def _members(found: type) -> Iterator[tuple[str, str]]:
@@ -72,7 +89,7 @@ def _members(found: type) -> Iterator[tuple[str, str]]:
         if owner in bases or not owner.__module__.startswith("cassorm"):
             continue
         for name, member in vars(owner).items():
-            if name.startswith("_") or name in known:
+            if name.startswith("_") or name in known or isinstance(member, staticmethod):
                 continue
             known.add(name)
             function = getattr(member, "__func__", member)

@@ -89,7 +89,7 @@ def without_conditions(store: CassandraEventStore) -> Callable[..., Awaitable[Re
         advance = await session.prepare(f"UPDATE {store.keyspace}.events SET head = ? WHERE aggregate_id = ?")
         insert = await session.prepare(store._queries.insert)
         rows = [(insert, row) for row in rows_of(intent, base, pos)]
-        await session.batch([(advance, (base + len(rows), stream)), *rows], timeout=timeout)
+        await session.execute_batch([(advance, (base + len(rows), stream)), *rows], timeout=timeout)
         return Result([(True,)], (APPLIED,))
 
     return send

@@ -192,3 +192,9 @@ def test_cql_types_have_a_python_type() -> None:
 @pytest.mark.parametrize("annotation", [str, bytes, bool, float, Decimal, UUID, datetime, list[str], dict[str, UUID]])
 def test_a_python_type_comes_back_from_its_cql_type(annotation: Any) -> None:
     assert python_type(cql_type(annotation)) == annotation
+
+
+def test_a_quoted_name_is_never_taken_for_a_custom_class() -> None:
+    for text in ('"\'"', "\"'org.example.Type'\""):
+        with pytest.raises(QueryError, match="is no type"):
+            parse_type(text)

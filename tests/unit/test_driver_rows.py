@@ -8,10 +8,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cassorm.driver import rows
+from cassorm.driver import parsing
+from cassorm.driver.prepared import WHOLE
 from cassorm.driver.result import Result
-from cassorm.driver.rows import Layout, RowsHandler, Unreadable
+from cassorm.driver.rows import Layout, RowsHandler, Undecoded, Unreadable
+from cassorm.driver.wire import Wire
 
 INT, BIGINT, BLOB, TIMESTAMP, UUID_, TEXT, TIMEUUID, DATE = 0x09, 0x02, 0x03, 0x0B, 0x0C, 0x0D, 0x0F, 0x11
 LIST_OF = b"\x00\x20"
@@ -39,6 +43,10 @@ def _frame(
 
 
 def _decode(frame: bytes, layout: Layout | None = None) -> Any:
+    return Wire.completed(_received(frame, layout))
+
+
+def _received(frame: bytes, layout: Layout | None = None) -> Any:
     message = RowsHandler.message_types_by_opcode[0x08](2)
     message.recv_results_rows(BytesIO(frame), 4, {}, [] if layout is None else layout, None)
     return message.parsed_rows
@@ -66,6 +74,49 @@ def test_timestamps_are_aware_dates_are_dates_and_uuids_are_whole() -> None:
 def test_what_python_cannot_hold_comes_as_the_number_that_was_sent() -> None:
     frame = _frame([("at", TIMESTAMP), ("day", DATE)], [[pack(">q", 2**62), pack(">I", 0)]])
     assert _decode(frame).rows == [(2**62, -(2**31))]
+
+
+COLUMNS = [("id", UUID_), ("t", TIMEUUID), ("n", INT), ("at", TIMESTAMP), ("day", DATE)]
+CELLS: list[st.SearchStrategy[bytes | None]] = [
+    st.none() | st.just(b"") | kind
+    for kind in (
+        st.binary(min_size=16, max_size=16),
+        st.binary(min_size=16, max_size=16),
+        st.integers(-(2**31), 2**31 - 1).map(lambda number: pack(">i", number)),
+        st.integers(-(2**63), 2**63 - 1).map(lambda number: pack(">q", number))
+        | st.integers(-(2**44), 2**44).map(lambda number: pack(">q", number)),
+        st.integers(0, 2**32 - 1).map(lambda number: pack(">I", number))
+        | st.integers(-40_000, 40_000).map(lambda number: pack(">I", 2**31 + number)),
+    )
+]
+
+
+@given(data=st.lists(st.tuples(*CELLS), min_size=4, max_size=9))
+def test_many_rows_are_converted_by_column_to_what_each_alone_is(data: list[tuple[bytes | None, ...]]) -> None:
+    assert _decode(_frame(COLUMNS, data)).rows == [_decode(_frame(COLUMNS, [row])).rows[0] for row in data]
+
+
+def test_many_rows_are_decoded_where_they_are_used_and_a_few_where_they_arrive() -> None:
+    few, many = ([[pack(">i", n)] for n in range(count)] for count in (3, 50))
+    assert _received(_frame([("n", INT)], few)).rows == [(0,), (1,), (2,)]
+    page = _received(_frame([("n", INT)], many))
+    assert isinstance(page.rows, Undecoded)
+    assert Wire.completed(page).rows == [(n,) for n in range(50)]
+    broken = _decode(_frame([("t", TEXT)], [[b"\xff\xfe"]] * 50))
+    assert isinstance(broken, Unreadable)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_page_may_be_decoded_a_few_rows_at_a_time(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(parsing, "BytesIOReader", None)
+    data = [[uuid4().bytes, uuid4().bytes, pack(">i", n), pack(">q", n), pack(">I", n)] for n in range(1000)]
+    frame = _frame(COLUMNS, data, b"more")
+    page = _decode(frame, Layout(WHOLE))
+    assert (len(page.rows), page.page_state) == (1000, b"more")
+    parts = list(page.rows.parts())
+    assert max(map(len, parts)) <= 200
+    assert [row for part in parts for row in part] == _decode(frame).rows
 
 
 def test_types_inside_collections_are_decoded_alike() -> None:
@@ -128,6 +179,6 @@ def test_without_the_compiled_parser_the_rows_are_the_same(monkeypatch: pytest.M
     ]
     frame = _frame(columns, [*data, [None] * 6])
     compiled = _decode(frame, Layout(["id"])).rows
-    monkeypatch.setattr(rows, "BytesIOReader", None)
+    monkeypatch.setattr(parsing, "BytesIOReader", None)
     assert _decode(frame, Layout(["id"])).rows == compiled
     assert len(compiled) == 51

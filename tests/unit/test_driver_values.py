@@ -49,6 +49,9 @@ def test_timestamps_are_exact_milliseconds_whatever_their_zone() -> None:
         (cqltypes.Int32Type, "7"),
         (cqltypes.Int32Type, 2**31),
         (cqltypes.UUIDType, "not-a-uuid"),
+        (cqltypes.DoubleType, Decimal("0.1")),
+        (cqltypes.DoubleType, True),
+        (cqltypes.BooleanType, 5),
     ],
 )
 def test_values_of_another_type_are_refused(cql_type: Any, value: object) -> None:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum, Flag, IntEnum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
 from uuid import UUID, uuid4
@@ -43,6 +43,11 @@ class Level(IntEnum):
 class Street(Udt):
     name: str
     number: Int | None = None
+
+
+class Corner(Udt, frozen=True):
+    name: str
+    names: tuple[str, ...] = ()
 
 
 BROKEN = Street.model_construct(name=3)  # type: ignore[arg-type]  # that is what is refused
@@ -133,6 +138,10 @@ def test_a_class_becomes_the_table_that_it_says() -> None:
         (tuple[int, str | None], "frozen<tuple<bigint, text>>"),
         (dict[str, tuple[int, set[str]]], "map<text, frozen<tuple<bigint, frozen<set<text>>>>>"),
         (Annotated[list[float], Vector(3)], "vector<float, 3>"),
+        (Annotated[list[float], Vector(3, "double")], "vector<double, 3>"),
+        (Annotated[list[SmallInt], Vector(3, "smallint")], "vector<smallint, 3>"),
+        (list[Annotated[list[float], Vector(2)]], "list<vector<float, 2>>"),
+        (dict[tuple[int, str], set[Corner]], "map<frozen<tuple<bigint, text>>, frozen<set<frozen<corner>>>>"),
         (Street, "frozen<street>"),
         (list[Address], "list<frozen<postal_address>>"),
     ],
@@ -168,6 +177,10 @@ def test_the_cql_type_can_be_named(annotation: Any, said: str, cql: str) -> None
         (Col[Any], None, "Any", "type="),
         (Col[int | str], None, "several types", "one type"),
         (Col[list[str | None]], None, "collection of", "no NULL"),
+        (Col[set[list[int]]], None, r"list\[int\] in a set", r"tuple\["),
+        (Col[set[Address]], None, "Address in a set", "frozen=True"),
+        (Col[dict[tuple[int, set[int]], int]], None, "in the keys of a dict", "frozenset"),
+        (Col[frozenset[dict[str, int]]], None, "in a set", "no such form"),
         (Col[str], col(type="int"), "does not fit int", "text"),
         (Col[list[int]], col(type="set<int>"), "does not fit", "annotation"),
         (Col[int], col(type="nonsense<"), "no CQL type", "Write a type"),
@@ -180,6 +193,10 @@ def test_the_cql_type_can_be_named(annotation: Any, said: str, cql: str) -> None
         (CK[Duration], None, "key column x is a duration", "another type"),
         (Version[str], None, "version that is no int", r"Version\[int\]"),
         (Col[Counter], None, r"\(\) and", "Keep one"),
+        (Col[Annotated[list[float], Vector(3)]], col(type="vector<float, 4>"), "does not fit vector", "Say it once"),
+        (Col[SmallInt], col(type="int"), "says smallint does not fit int", "Say it once"),
+        (Col[Annotated[list[str], Vector(3, "text")]], None, "a vector of text", "or a list"),
+        (Col[set[float]], col(type="vector<float, 4>"), "a vector of set", r"list\[float\]"),
         (Static[int], 0, "static in a table without clustering", "clustering column"),
     ],
 )
@@ -255,6 +272,49 @@ def test_user_types_are_gathered_in_the_order_in_which_they_can_be_created() -> 
         UserType("street", (Column("name", "text"), Column("number", "int")), "app"),
         UserType("postal_address", (Column("street", "frozen<street>"), Column("tags", "frozen<set<text>>")), "app"),
     )
+
+
+def test_fields_of_user_types_have_names_and_types_of_their_own() -> None:
+    class Odd(Udt, type_name="Select"):
+        class_: int = col(name="class", type="int")
+        at: datetime | None = col(name="_at", default=None, truncate=True)
+
+    class Holder(Model):
+        id: PK[int]
+        odd: Col[Odd]
+
+    (made,) = plan_of(Holder).user_types
+    assert made == UserType("Select", (Column("class", "int"), Column("_at", "timestamp")))
+    assert columns(Holder)["odd"] == 'frozen<"Select">'
+    moment = datetime(2026, 1, 1, microsecond=1, tzinfo=UTC)
+    (sent,) = (Holder.odd == Odd(class_=1, at=moment)).params
+    assert (getattr(sent, "class"), sent._at) == (1, 1_767_225_600_000)
+    with pytest.raises(QueryError, match=r"Odd.class_: .* 32 bits"):
+        _ = Holder.odd == Odd(class_=2**31)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"n": (Counter, 0)}, "in a user type"),
+        ({"n": (PK[int], 0)}, "in a user type"),
+        ({"n": (int, col(index=True))}, "in a user type"),
+        ({"n": (timedelta, ...)}, "no CQL type is that of timedelta"),
+        ({"n": (int, col(name="a b"))}, "no column name"),
+        ({"n": (int, col(name="m")), "m": (int, ...)}, "field m is there twice"),
+    ],
+)
+def test_a_user_type_that_cannot_be_one_is_refused(fields: dict[str, Any], problem: str) -> None:
+    broken = create_model("Broken", __base__=Udt, **fields)
+    with pytest.raises(ModelError, match=problem) as refused:
+        declared(Col[broken])
+    assert refused.value.where == "Declared.x"
+
+
+def test_two_classes_cannot_be_one_user_type() -> None:
+    other = create_model("Street", __base__=Udt, number=(int, ...))
+    with pytest.raises(ModelError, match="two classes are the user type street"):
+        declared(Col[tuple[Street, other]])
 
 
 def test_a_name_that_is_declared_further_down_is_found_when_the_class_is_used() -> None:
@@ -379,6 +439,9 @@ def refusals() -> list[tuple[Any, Any, str]]:
         (Street, BROKEN, "Street.name"),
         (Colour, "red", "no Colour"),
         (date, datetime(2026, 1, 1, tzinfo=UTC), "no date"),
+        (datetime, datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "years 1 to 9999"),
+        (IPv4Address, IPv6Address("::1"), "no IPv4Address"),
+        (IPv6Address, IPv4Address("1.1.1.1"), "no IPv6Address"),
         (bool, 1, "no bool"),
         (float, "1", "no float"),
         (bytes, "x", "no bytes"),
@@ -391,6 +454,83 @@ def test_what_would_not_come_back_is_refused_with_its_place(annotation: Any, val
     with pytest.raises(QueryError, match=problem) as refused:
         _ = model.x == value
     assert refused.value.where == "Declared.x"
+
+
+def test_text_that_an_inet_would_give_back_otherwise_is_refused() -> None:
+    model: Any = declared(Col[str], col(type="inet"))
+    assert (model.x == "::ffff:102:304").params == ("::ffff:102:304",)
+    assert plan_of(model).hydrate([(1, "::ffff:1.2.3.4")])[0].x == "::ffff:102:304"
+    for text in ("::FFFF:102:304", "fe80::1%eth0", "1.2.3", "\ud800"):
+        with pytest.raises(QueryError, match=r"Declared.x"):
+            _ = model.x == text
+
+
+def test_an_enumeration_is_stored_as_its_value_whatever_it_says_of_itself() -> None:
+    class Mixed(str, Enum):  # noqa: UP042 - what StrEnum is not: its str() is its name
+        RED = "red"
+
+    class Rights(Flag):
+        READ = 1
+        WRITE = 2
+
+    class Plain(StrEnum):
+        A = "a"
+
+    model: Any = declared(Col[str])
+    assert [(model.x == value).params for value in (Mixed.RED, Plain.A)] == [("red",), ("a",)]
+    model = declared(Col[Rights])
+    both = Rights.READ | Rights.WRITE
+    assert (model.x == both).params == (3,)
+    assert plan_of(model).hydrate([(1, 3), (1, 0)]) == [model(id=1, x=both), model(id=1, x=Rights(0))]
+    with pytest.raises(RowError, match="4"):
+        plan_of(model).hydrate([(1, 4)])
+
+
+def test_equal_sets_and_dicts_are_sent_as_one_key_in_whatever_order_python_has_them() -> None:
+    model: Any = declared(CK[tuple[frozenset[int], dict[str, int], frozenset[tuple[int, int | None]]]])
+    one = (frozenset([0, 8, 16]), {"a": 1, "b": 2}, frozenset([(0, None), (8, 1)]))
+    other = (frozenset([16, 8, 0]), {"b": 2, "a": 1}, frozenset([(8, 1), (0, None)]))
+    assert list(one[0]) != list(other[0])
+    assert repr((model.x == one).params) == repr((model.x == other).params)
+
+
+def test_the_same_value_of_a_user_type_is_the_same_parameter() -> None:
+    model: Any = declared(CK[Street])
+    one, other = [(model.x == Street(name="a", number=1)).params for _ in range(2)]
+    assert (one, repr(one), hash(one)) == (other, repr(other), hash(other))
+    assert one != (model.x == Street(name="a")).params
+
+
+def test_what_changes_inside_a_nested_model_is_saved() -> None:
+    class Home(Model):
+        id: PK[int]
+        at: Col[Address]
+        all: Col[tuple[Address, ...]]
+
+    home = Home(id=1, at=Address(street=Street(name="a")), all=(Address(street=Street(name="a")),))
+    plan = plan_of(Home)
+    saved = plan.snapshot(home)
+    home.at.street.name = "b"
+    assert [each.attribute for each in changed(home, plan.fields, saved)] == ["at"]
+    home.all[0].tags.add("x")
+    assert [each.attribute for each in changed(home, plan.fields, saved)] == ["at", "all"]
+
+
+def test_a_vector_holds_what_comes_back_from_the_start() -> None:
+    model: Any = declared(Col[Annotated[list[float], Vector(2)]])
+    assert model(id=1, x=[0.1, 1]).x == [0.10000000149011612, 1.0]
+    assert model.model_json_schema()["properties"]["x"]["type"] == "array"
+    for wrong, problem in (([1.0], "1 numbers"), ([1.0, 1e39], "32 bits")):
+        with pytest.raises(ValidationError, match=problem):
+            model(id=1, x=wrong)
+    precise: Any = declared(Col[Annotated[list[float], Vector(1, "double")]])
+    assert precise(id=1, x=[0.1]).x == [0.1]
+
+
+@pytest.mark.parametrize("parts", [{"months": 1.5}, {"days": True}, {"months": 1, "days": -1}, {"days": 2**31}])
+def test_a_duration_that_cql_does_not_have_is_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        Duration(**parts)
 
 
 def test_truncate_lets_a_timestamp_lose_its_microseconds() -> None:
@@ -429,3 +569,26 @@ def test_names_become_snake_case() -> None:
         "order",
         "order2_line",
     ]
+
+
+def test_an_unknown_keyword_of_a_class_is_named() -> None:
+    with pytest.raises(ModelError, match="Mistyped: ttll: no keyword of a model's class"):
+
+        class Mistyped(Model, ttll=3):
+            id: PK[int]
+
+    with pytest.raises(ModelError, match="Place: name: no keyword of a user type's class"):
+
+        class Place(Udt, name="place"):
+            street: str
+
+
+def test_queries_conditions_and_writes_show_what_they_say() -> None:
+    class Shown(Model, table="shown"):
+        id: PK[int]
+        note: Col[str] = col(default="")
+
+    assert repr(Shown.note == "x") == "Condition('note = ?', ('x',))"
+    assert repr(Shown.where(Shown.id == 1)) == "Query('SELECT id, note FROM shown WHERE id = ?', [1])"
+    assert repr(Shown.delete().where(Shown.id == 1)) == "Delete(Shown, Condition('id = ?', (1,)))"
+    assert repr(Shown.update(Shown.note.set("y"))) == "Update(Shown, no row yet)"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import cassorm
+
 DOORS = ("cassorm", "cassorm.devnode", "cassorm.testing")
 PACKAGE = Path(__file__).parents[2] / "cassorm"
 
@@ -28,6 +30,32 @@ def test_whatever_is_exported_says_what_it_is(door: str) -> None:
     assert callables
     # pydantic's and enum's classes inherit a text of their base: only their own counts.
     assert [one.__qualname__ for one in callables if not one.__dict__.get("__doc__", one.__doc__)] == []
+
+
+def test_checkers_see_the_names_that_are_imported_when_asked_for() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    seen = {alias.name: (node.module or "").removeprefix("cassorm.") for node in imports for alias in node.names}
+    assert seen == cassorm._HOME_OF
+    assert set(cassorm.__all__) == {*seen, "__version__"} <= set(dir(cassorm))
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        cassorm.nope  # noqa: B018 - the attribute is the claim
+
+
+def test_tables_come_without_event_sourcing_and_events_without_tables() -> None:
+    code = (
+        "import sys, cassorm; print([name for name in sys.modules if name.startswith('cassorm.')]); "
+        "from cassorm import {}; "
+        "print([name for name in sys.modules if name.startswith({!r})])"
+    )
+    for names, others in (
+        ("Model, connect, RowCache", ("cassorm.events", "cassorm.aggregates")),
+        ("Aggregate, AggregateRepository, CassandraEventStore", ("cassorm.orm",)),
+    ):
+        command = [sys.executable, "-c", code.format(names, others)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (ran.stdout, ran.stderr) == ("[]\n[]\n", "")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tables as CQL text, for each engine."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -144,8 +145,8 @@ def test_types_columns_and_whole_schemas_are_written_in_the_order_of_creation() 
     ]
     assert texts[1] == 'CREATE TYPE IF NOT EXISTS shop.address (\n  street text,\n  "order" int\n)'
     assert ddl.script(schema, CASSANDRA_5, datacenter="dc1") == "\n".join(f"{text};\n" for text in texts)
-    assert ddl.add_column(ORDERS, Column("order", "int")) == 'ALTER TABLE shop.orders ADD "order" int'
-    assert ddl.add_column(ORDERS, Column("a", "int", static=True)).endswith(" ADD a int STATIC")
+    assert ddl.add_column(ORDERS, Column("order", "int"), CASSANDRA_5) == 'ALTER TABLE shop.orders ADD "order" int'
+    assert ddl.add_column(ORDERS, Column("a", "int", static=True), CASSANDRA_5).endswith(" ADD a int STATIC")
 
 
 def test_what_options_say_goes_before_the_profile() -> None:
@@ -185,6 +186,26 @@ def test_what_the_engine_lacks_is_refused_before_anything_is_sent(table: Table, 
     assert problem in str(caught.value)
     assert caught.value.where
     assert caught.value.remedy
+
+
+def test_a_user_type_that_holds_what_the_engine_lacks_is_refused() -> None:
+    kind = UserType("place", (Column("v", "frozen<list<vector<float, 3>>>"),), "shop")
+    assert "vector<float, 3>" in ddl.create_type(kind, CASSANDRA_5)
+    makes: list[Callable[[], str]] = [
+        lambda: ddl.create_type(kind, CASSANDRA_4),
+        lambda: ddl.add_field(kind, kind.fields[0], CASSANDRA_4),
+        lambda: ddl.add_column(ORDERS, kind.fields[0], CASSANDRA_4),
+    ]
+    for make in makes:
+        with pytest.raises(SchemaError, match=r"Cassandra 4.1.7 has no vectors"):
+            make()
+
+
+def test_an_index_that_finds_the_nearest_is_refused_where_there_is_none() -> None:
+    table = replace(ORDERS, columns=(*ORDERS.columns, Column("v", "vector<float, 3>")), indexes=(Index("v"),))
+    assert "StorageAttachedIndex" in ddl.create_index(table, table.indexes[0], CASSANDRA_5)
+    with pytest.raises(SchemaError, match="no index that finds the nearest vectors"):
+        ddl.create_index(table, table.indexes[0], for_engine("scylla", "2026.1"))
 
 
 def test_cdc_is_written_as_each_engine_takes_it() -> None:

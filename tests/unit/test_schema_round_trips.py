@@ -72,11 +72,23 @@ def tables(draw: st.DrawFn) -> Table:
         comment=draw(texts),
         options=draw(options),
         profile=draw(st.sampled_from((None, *PROFILES))),
-        indexes=tuple(Index(column.name, f"i{at}") for at, column in enumerate(rest) if draw(st.booleans())),
+        indexes=tuple(
+            Index(column.name, f"i{at}")
+            for at, column in enumerate(rest)
+            if can_be_indexed(column) and draw(st.booleans())
+        ),
         views=draw(
-            views(found[: partition + clustered], [column.name for column in plain if column.type != "duration"])
+            views(
+                found[: partition + clustered],
+                [column.name for column in plain if "duration" not in column.cql_type.names()],
+            )
         ),
     )
+
+
+def can_be_indexed(column: Column) -> bool:
+    kind = column.cql_type
+    return {"duration", "vector"}.isdisjoint(kind.names()) and (kind.frozen or not kind.is_user_type)
 
 
 @st.composite

@@ -91,6 +91,29 @@ REFUSED: list[tuple[Callable[[], object], tuple[str, ...], str]] = [
         ("indexes", "n"),
         "index on the counter n",
     ),
+    (
+        lambda: orders(columns=(ID, AT, Column("n", "counter")), indexes=(Index("at"),)),
+        ("indexes", "at"),
+        "index on at beside counters",
+    ),
+    *(
+        (
+            lambda kind=kind, index=index: orders(columns=(ID, AT, Column("n", kind)), indexes=(index,)),
+            ("indexes", "n"),
+            problem,
+        )
+        for kind, index, problem in [
+            ("duration", Index("n"), "index on n of duration"),
+            ("map<text, frozen<list<duration>>>", Index("n", target="keys"), "Durations have no order"),
+            ("address", Index("n"), "address, which is not frozen"),
+            ("blob", Index("n", kind="sai"), "blob, which is none for SAI"),
+            ("map<text, blob>", Index("n", kind="sai", target="entries"), "which is none for SAI"),
+            ("vector<double, 2>", Index("n"), "among vectors of float alone"),
+            ("vector<float, 1>", Index("n", kind="sai"), 'similarity_function="euclidean"'),
+        ]
+    ),
+    (lambda: orders(columns=(Column("id", "frozen<list<duration>>"), AT)), ("columns", "id"), "key column id is a"),
+    (lambda: orders(columns=(ID, Column("at", "tuple<int, duration>"))), ("columns", "at"), "key column at is a"),
 ]
 
 
@@ -164,6 +187,14 @@ def test_indexes_get_names_and_targets() -> None:
         ("orders_tags_keys_idx", "keys"),
         ("orders_path_idx", "full"),
     ]
+
+
+def test_what_sai_does_not_index_gets_the_kind_that_every_engine_has() -> None:
+    columns = (ID, AT, Column("raw", "blob"), Column("by", "map<text, blob>"))
+    table = orders(columns=columns, indexes=(Index("raw"), Index("by"), Index("by", target="keys", kind="sai")))
+    assert [index.kind for index in table.indexes] == ["secondary", "secondary", "sai"]
+    euclidean = Index("v", kind="sai", options={"similarity_function": "euclidean"})
+    assert orders(columns=(ID, AT, Column("v", "vector<float, 1>")), indexes=(euclidean,)).indexes[0].kind == "sai"
 
 
 def test_a_long_index_name_is_cut_to_what_the_server_takes_and_stays_its_own() -> None:

@@ -1,0 +1,1 @@
+"""One module for each side; `open_side(place)` connects and returns its operations."""
