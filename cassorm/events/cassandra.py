@@ -216,7 +216,8 @@ class CassandraEventStore(EventStore):
         outcome: asyncio.Future[Landed] = loop.create_future()
         task.add_done_callback(partial(self._ended, stream, outcome))
         landed = await outcome
-        position = Position(self.settings.store_id, shard_of(stream, self.settings.shards), landed.pos)
+        shard = shard_of(stream, self.settings.shards)
+        position = Position(self.settings.store_id, shard, landed.pos, stream, landed.version)
         return Appended(stream, landed.version, position, intent.append_id)
 
     def _ended(self, stream: Stream, outcome: asyncio.Future[Landed], task: asyncio.Task[Landed]) -> None:

@@ -96,9 +96,8 @@ class MemoryEventStore(EventStore):
 
     def _appended(self, stream: Stream, rows: list[_Row], version: int) -> Appended:
         row = rows[version - 1]
-        return Appended(
-            stream, version, Position(self._store_id, shard_of(stream, 16), row.position), row.intent.append_id
-        )
+        position = Position(self._store_id, shard_of(stream, 16), row.position, stream, version)
+        return Appended(stream, version, position, row.intent.append_id)
 
     async def pages(
         self,
