@@ -82,7 +82,7 @@ class RowCache(Generic[M]):
         else:
             coming = self._coming.get(slot)
             if coming is None:
-                coming = self._coming[slot] = asyncio.ensure_future(self._load(slot, get_text(plan, keyspace), encoded))
+                coming = self._coming[slot] = asyncio.ensure_future(self._load(slot, keyspace, encoded))
                 coming.add_done_callback(_seen)
             # Shielded: one who gives up must not take the others' row away.
             rows = await asyncio.shield(coming)
@@ -108,10 +108,13 @@ class RowCache(Generic[M]):
         self._slots.clear()
         self._coming.clear()
 
-    async def _load(self, slot: _Slot, text: str, key: list[Any]) -> _Rows:
+    async def _load(self, slot: _Slot, keyspace: str | None, key: list[Any]) -> _Rows:
         self.loads += 1
+        plan = self._plan
         try:
-            prepared = await self._db.prepare(text, check=self._plan.check)
+            if plan.current is not None:
+                plan = await plan.current(self._db)
+            prepared = await self._db.prepare(get_text(plan, keyspace), check=plan.check)
             rows = (await self._db.execute(prepared, key, **self._options)).rows
         finally:
             # Dropped meanwhile: a newer read may stand there by now.

@@ -1,7 +1,7 @@
 """What a model class means: its table, its user types, and the code that turns rows into instances and back."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from cassorm.cql.dialect import Profile
 from cassorm.cql.identifiers import check_name, quote, quote_table
 from cassorm.cql.types import parse_type
 from cassorm.driver.prepared import Check
+from cassorm.driver.session import Session
 from cassorm.errors import CassormError, ModelError, QueryError
 from cassorm.orm.annotations import CodecReader, annotation_in, optional, said_of
 from cassorm.orm.codec import pointing
@@ -79,6 +80,10 @@ class ModelPlan:
     check: Check = field(init=False)
     reading: dict[str, Any] = field(init=False, default_factory=dict)
     writing: dict[str, Any] = field(init=False, default_factory=dict)
+    keeper: str = field(init=False, default="")
+    """Who alone writes its rows, where that is not whoever has a session."""
+    current: "Callable[[Session], Awaitable[ModelPlan]] | None" = field(init=False, default=None)
+    """Tells, where it is not fixed, which table stands for the model at this moment: its plan has the same fields."""
     expressions: dict[str, Any] = field(init=False)
     shapes: dict[Any, Any] = field(init=False, default_factory=dict)
     _texts: dict[Any, str] = field(init=False, default_factory=dict)
@@ -125,6 +130,27 @@ class ModelPlan:
     def where(self) -> str:
         """How errors name the model."""
         return self.model.__name__
+
+    def on_table(self, table: Table, fields: "tuple[FieldPlan, ...] | None" = None) -> "ModelPlan":
+        """The same model on another table, of the same columns; `fields` are its own in another order."""
+        made = ModelPlan(
+            self.model, table, self.user_types, self.fields if fields is None else fields, self.lwt_only, self.hooks
+        )
+        made.reading, made.writing, made.keeper = self.reading, self.writing, self.keeper
+        return made
+
+    def check_writable(self) -> None:
+        """Return when whoever has a session may write rows.
+
+        Raises:
+            QueryError: somebody keeps them.
+        """
+        if self.keeper:
+            raise QueryError(
+                f"is written by {self.keeper} alone",
+                where=self.where,
+                remedy="Append an event that it takes, or write to a model of your own",
+            )
 
     def target(self, keyspace: str | None) -> str:
         """The table's name as CQL text; in `keyspace`, where the class names none."""

@@ -66,6 +66,8 @@ class Get(Generic[M]):
     async def _run(self) -> M | None:
         plan = self.plan
         session = self.session or current_session.get() or session_for(None, plan.where)
+        if plan.current is not None:
+            plan = await plan.current(session)
         prepared = await session.prepare(get_text(plan, current_keyspace.get()), check=plan.check)
         said = plan.reading
         if said:
@@ -303,6 +305,8 @@ class Query(Selection[M]):
         """
         _positive(size, "page size", self.plan)
         session = session_for(self.session, self.plan.where)
+        if self.plan.current is not None:
+            return await replace(self, plan=await self.plan.current(session)).page(size, token)
         text, found = self.compiled(sai=session.dialect.sai)
         if self.near is not None or found.apart is not None:
             what = "nearest()" if self.near is not None else "many partitions, which are read one by one"
@@ -330,6 +334,11 @@ class Query(Selection[M]):
     async def _batches(self, *, adding: bool = False) -> AsyncGenerator[list[M], None]:
         """The rows, page by page."""
         session = session_for(self.session, self.plan.where)
+        if self.plan.current is not None:
+            async with aclosing(replace(self, plan=await self.plan.current(session))._batches(adding=adding)) as there:
+                async for batch in there:
+                    yield batch
+            return
         text, found = self.compiled(sai=session.dialect.sai, adding=adding)
         apart = found.apart
         options = self.plan.reading | self.options

@@ -91,7 +91,9 @@ class Scan(Generic[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         plan = self._plan
         session = session_for(self._session, plan.where)
-        prepared = await session.prepare(self._text(), raw=WHOLE, check=plan.check)
+        if plan.current is not None:
+            plan = await plan.current(session)
+        prepared = await session.prepare(self._text(plan), raw=WHOLE, check=plan.check)
         todo = iter([number for number in range(self._ranges) if number not in self._done])
         # One page waits for each worker: they read on while rows are used, and no further.
         pages: asyncio.Queue[tuple[int, object]] = asyncio.Queue(self._parallel)
@@ -130,8 +132,8 @@ class Scan(Generic[M]):
                 return
             await pages.put((number, None))
 
-    def _text(self) -> str:
-        token, table = token_text(self._plan.partition), self._plan.target(self._keyspace)
+    def _text(self, plan: ModelPlan) -> str:
+        token, table = token_text(plan.partition), plan.target(self._keyspace)
         return f"SELECT {self._columns} FROM {table} WHERE {token} >= ? AND {token} <= ?"  # noqa: S608 - quoted
 
     def _bounds(self, number: int) -> tuple[int, int]:

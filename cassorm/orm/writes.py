@@ -231,6 +231,7 @@ class _Write(Generic[M]):
     def _ending(self) -> tuple[str, list[Any], tuple[Any, ...] | None]:
         """WHERE and IF, their parameters, and the partition."""
         plan = self.plan
+        plan.check_writable()
         text = f" WHERE {' AND '.join(each.text for each in self.conditions)}"
         params = [value for each in self.conditions for value in each.params]
         if plan.lwt_only and not self.conditional:
@@ -342,6 +343,7 @@ def insert_compiled(
     Raises:
         QueryError: the model takes no plain inserts, or a value does not fit.
     """
+    plan.check_writable()
     if plan.lwt_only and not if_not_exists:
         raise QueryError(
             "a plain insert of rows that conditions guard",
