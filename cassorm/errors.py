@@ -26,6 +26,8 @@ CassormError
 |  |- ClockError              SAFE: a clock runs too far ahead; nothing was appended
 |  |- StoreSettingsError      local settings against the store's own
 |  `- CatalogError            an event class or payload that cannot be stored or loaded
+|- SubscriptionError          SAFE: a subscription is not as far as it should be
+|- ProjectionError            a projection that is used wrongly, or an event that it cannot take
 `- AggregateError             an aggregate or decider that is declared or used wrongly
 ```
 
@@ -307,6 +309,20 @@ class StoreSettingsError(EventStoreError):
 
 class CatalogError(EventStoreError):
     """An event class or a payload that cannot be stored or loaded equal."""
+
+
+class SubscriptionError(CassormError):
+    """A subscription has not come as far as it should have by now: `subscription`, and where it stands."""
+
+    retry = Retry.SAFE
+
+    def __init__(self, problem: str, *, subscription: str, where: str | None = None, remedy: str | None = None) -> None:
+        self.subscription = subscription
+        super().__init__(problem, where=where or f"subscription {subscription}", remedy=remedy)
+
+
+class ProjectionError(CassormError):
+    """A projection is used wrongly, its mapping has changed, or an event is one that it cannot take."""
 
 
 class AggregateError(CassormError):
