@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from cassorm import faults
 from cassorm.driver.result import Result
 from cassorm.errors import (
     ClusterError,
@@ -218,6 +219,8 @@ class Appender:
         pause = _FIRST_PAUSE_S
         while True:
             left = timedelta(seconds=max(0.1, deadline - loop.time()))
+            if faults.at is not None:
+                faults.at("writer.before-batch")
             try:
                 result = await self._tables.send(intent, state.head, state, pos, min(left, self._request_timeout))
             except OutcomeUnknownError as error:
@@ -231,6 +234,8 @@ class Appender:
                     raise
                 unanswered = error
             else:
+                if faults.at is not None:
+                    faults.at("writer.after-batch")
                 return None if result.applied else _refusal(result, state.head + 1)
             wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
             if loop.time() + wait >= deadline:

@@ -41,9 +41,11 @@ class FeedTables:
             f"INSERT INTO {marks} (shard, begun, closing, resolved_upto, epoch) VALUES (?, ?, ?, ?, 0) IF NOT EXISTS"
         )
         self._standings = f"SELECT shard, begun, closing, resolved_upto, owner, epoch FROM {marks} WHERE shard IN ?"
-        self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ?"
-        self._close = f"UPDATE {marks} SET closing = ? WHERE shard = ? IF owner = ? AND epoch = ?"
-        self._resolve = f"UPDATE {marks} SET resolved_upto = ? WHERE shard = ? IF owner = ? AND epoch = ?"
+        self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ? AND closing = ? AND resolved_upto = ?"
+        self._close = f"UPDATE {marks} SET closing = ? WHERE shard = ? IF owner = ? AND epoch = ? AND closing < ?"
+        self._resolve = (
+            f"UPDATE {marks} SET resolved_upto = ? WHERE shard = ? IF owner = ? AND epoch = ? AND resolved_upto < ?"
+        )
         one = "WHERE aggregate_id = ?"
         self._state = f"SELECT DISTINCT {', '.join(STATE_COLUMNS)}, aggregate_id FROM {events} {one}"
         self._row = f"SELECT version, append_id, event_id, pos FROM {events} {one} AND version = ?"
@@ -112,22 +114,27 @@ class FeedTables:
         """Return what the marks of these shards say."""
         return {shard: Standing(*rest) for shard, *rest in await self._rows(self._standings, [*shards])}
 
-    async def claim(self, shard: int, owner: UUID, epoch: int) -> bool:
-        """Own the shard under the next epoch if it still stands at this one."""
-        result = await self._conditional(self._claim, (owner, epoch + 1, shard, epoch))
-        if result.applied:
+    async def claim(self, shard: int, owner: UUID, known: Standing) -> bool:
+        """Own the shard under the next epoch if it still stands as `known` says, to the last mark."""
+        params = (owner, known.epoch + 1, shard, known.epoch, known.closing, known.resolved_upto)
+        if (await self._conditional(self._claim, params)).applied:
             return True
         # Its own first copy, when that was not answered, looks like another's claim.
         found = await self.standing(shard)
-        return (found.owner, found.epoch) == (owner, epoch + 1)
+        return (found.owner, found.epoch) == (owner, known.epoch + 1)
 
     async def close(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
-        """Publish up to where the shard is closed to writers, if it is still owned under this epoch."""
-        return bool((await self._conditional(self._close, (upto, shard, owner, epoch))).applied)
+        """Publish up to where the shard is closed to writers, if it is still owned under this epoch.
+
+        A mark never goes back, not even when a copy of an earlier write arrives long after it was given up.
+        """
+        result = await self._conditional(self._close, (upto, shard, owner, epoch, upto))
+        return _risen(result, "closing", (owner, epoch, upto))
 
     async def resolve(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
         """Publish up to where the shard is resolved for readers, if it is still owned under this epoch."""
-        return bool((await self._conditional(self._resolve, (upto, shard, owner, epoch))).applied)
+        result = await self._conditional(self._resolve, (upto, shard, owner, epoch, upto))
+        return _risen(result, "resolved_upto", (owner, epoch, upto))
 
     async def release(self, shard: int, owner: UUID, epoch: int) -> None:
         """Leave a shard to whoever comes next."""
@@ -155,6 +162,27 @@ class FeedTables:
             rows = await self._rows(self._slice, shard, bucket, low, high)
             found += [Pointer(shard, *row) for row in rows]
         return found
+
+    async def next_pointers(self, shard: int, low: int, high: int, most: int) -> tuple[list[Pointer], int]:
+        """Return the pointers of a shard behind `low`, in the order of their positions, and up to where they are all.
+
+        That is `high`, unless there are more than about `most`.
+        """
+        prepared = await self._session.prepare(self._slice)
+        found: list[Pointer] = []
+        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
+            result = await self._session.execute(
+                prepared, (shard, bucket, low, high), consistency=self._settings.consistency, page_size=most
+            )
+            found += [Pointer(shard, *row) for row in result.rows]
+            if result.page_state is not None and found:
+                # The page may have ended between two pointers of one position.
+                last = found[-1].pos
+                found = [pointer for pointer in found if pointer.pos < last]
+                return (found, last - 1) if found else (await self.pointers(shard, low, last), last)
+            if len(found) >= most:
+                return found, min(high, (bucket + 1) * self._bucket_us - 1)
+        return found, high
 
     # -- readers -------------------------------------------------------------------------------------------------
 
@@ -284,3 +312,14 @@ class FeedTables:
             )
             for row in page
         ]
+
+
+def _risen(result: Result, mark: str, wanted: tuple[UUID, int, int]) -> bool:
+    """Tell whether a mark stands at least as high as wanted, under this owner and epoch: by this copy or an earlier."""
+    if result.applied:
+        return True
+    owner, epoch, upto = wanted
+    return any(
+        (row.get("owner"), row.get("epoch")) == (owner, epoch) and (row.get(mark) or 0) >= upto
+        for row in result.dicts()
+    )

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from cassorm import faults
 from cassorm.errors import CassormError, ClockError, UnavailableError
 from cassorm.events.intent import Intent
 from cassorm.events.position import shard_of
@@ -167,8 +168,14 @@ class PointerWriter:
     async def _settle(self, group: list[tuple[Pointer, asyncio.Future[Mark]]], *, last: bool = False) -> bool:
         """Write, then read; tell whether both were answered. The `last` attempt tells those who wait if not."""
         try:
+            if faults.at is not None:
+                faults.at("writer.before-pointer")
             await self._tables.write([pointer for pointer, _ in group])
+            if faults.at is not None:
+                faults.at("writer.after-pointer")
             marks = await self._tables.read_marks(sorted({pointer.shard for pointer, _ in group}))
+            if faults.at is not None:
+                faults.at("writer.after-mark")
         except CassormError as error:
             if last:
                 for _, acknowledged in group:

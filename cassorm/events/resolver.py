@@ -15,12 +15,15 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
+from cassorm import faults
 from cassorm.events.append import Row, State
 from cassorm.events.pointers import Pointer
 from cassorm.events.store import Stream
 
 _AT_ONCE = 32
 """Pointers of a round that are looked at together."""
+MOST = 4_000
+"""About so many pointers are resolved by one round: what has gathered while nobody resolved takes several."""
 
 
 class Standing(NamedTuple):
@@ -41,12 +44,13 @@ class ResolverTables(NamedTuple):
     """What resolving asks of the store. The writes are conditional, and sent again until their outcome is known."""
 
     standing: Callable[[int], Awaitable[Standing]]
-    claim: Callable[[int, UUID, int], Awaitable[bool]]
-    """Own a shard under the epoch after the one given; False when another claimed it meanwhile."""
+    claim: Callable[[int, UUID, Standing], Awaitable[bool]]
+    """Own a shard under the next epoch; False when it no longer stands as told, in any part."""
     close: Callable[[int, int, UUID, int], Awaitable[bool]]
     resolve: Callable[[int, int, UUID, int], Awaitable[bool]]
-    pointers: Callable[[int, int, int], Awaitable[list[Pointer]]]
-    """The pointers of a shard behind one position, up to and with another."""
+    pointers: Callable[[int, int, int, int], Awaitable[tuple[list[Pointer], int]]]
+    """The pointers of a shard behind one position, up to and with another, about as many as asked for at most; and up
+    to where these are all."""
     state: Callable[[Stream], Awaitable[State]]
     row: Callable[[Stream, int], Awaitable[Row | None]]
     raise_fence: Callable[[Stream, State], Awaitable[bool]]
@@ -82,37 +86,52 @@ class Resolver:
 
     async def claim(self, known: Standing) -> bool:
         """Own the shard from now on; False when it changed hands since `known` was read."""
-        if not await self._tables.claim(self.shard, self.owner, known.epoch):
+        # Marks that a former owner, on its way out, has moved since would be set back by our first round: then a writer
+        # might find room again where readers have passed.
+        if not await self._tables.claim(self.shard, self.owner, known):
             return False
         self.epoch = known.epoch + 1
         self._closing, self.resolved_upto = known.closing, known.resolved_upto
         return True
 
-    async def round(self, upto: int) -> list[Pointer]:
-        """Close and resolve the shard up to a position, at least as far as it was closed before.
+    async def round(self, upto: int, is_settled: Callable[[Pointer], bool] | None = None) -> list[Pointer]:
+        """Close the shard up to a position, at least as far as it was closed before; resolve about `MOST` pointers.
 
         Return the pointers of what was appended since the last round, in the order of their positions; there will
-        never be another one up to `resolved_upto`.
+        never be another one up to `resolved_upto`. Those of which `is_settled` tells that their first version stands,
+        whosever it is, are not looked at, and are not among them.
 
         Raises:
             Lost: another owner has claimed it; nothing was told to readers.
         """
         upto = max(upto, self._closing)
+        if faults.at is not None:
+            faults.at("resolver.before-close")
         if upto > self._closing:
             if not await self._tables.close(self.shard, upto, self.owner, self.epoch):
                 raise Lost
             self._closing = upto
+        if faults.at is not None:
+            faults.at("resolver.after-close")
         # Read after the mark was published: a writer whose pointer is not among them sees the mark.
-        pointers = await self._tables.pointers(self.shard, self.resolved_upto, upto)
+        pointers, upto = await self._tables.pointers(self.shard, self.resolved_upto, upto, MOST)
+        if faults.at is not None:
+            faults.at("resolver.after-reading")
+        if is_settled is not None:
+            pointers = [pointer for pointer in pointers if not is_settled(pointer)]
         appended: list[Pointer] = []
         for start in range(0, len(pointers), _AT_ONCE):
             group = pointers[start : start + _AT_ONCE]
             settled = await asyncio.gather(*map(self.settle, group))
             appended += [pointer for pointer, stands_there in zip(group, settled, strict=True) if stands_there]
+        if faults.at is not None:
+            faults.at("resolver.after-settling")
         if upto > self.resolved_upto:
             if not await self._tables.resolve(self.shard, upto, self.owner, self.epoch):
                 raise Lost
             self.resolved_upto = upto
+        if faults.at is not None:
+            faults.at("resolver.after-resolve")
         return appended
 
     async def settle(self, pointer: Pointer) -> bool:

@@ -88,7 +88,7 @@ class ShardFeed:
         async with self._turn:
             before = self.count
             for pointer in pointers:
-                if pointer.pos > self.complete_upto and not self._has(pointer):
+                if pointer.pos > self.complete_upto and not self.has(pointer):
                     self._waiting[pointer.pos, pointer.stream] = pointer
             candidates = sorted(self._waiting.values(), key=lambda pointer: (pointer.pos, pointer.from_version))
             loaded = await asyncio.gather(*map(self._load, candidates))
@@ -96,7 +96,7 @@ class ShardFeed:
                 if events:
                     await self._publish(pointer, events)
                     del self._waiting[pointer.pos, pointer.stream]
-                elif self._has(pointer):
+                elif self.has(pointer):
                     del self._waiting[pointer.pos, pointer.stream]
             return self.count - before
 
@@ -111,7 +111,7 @@ class ShardFeed:
             pointers = (
                 await self._sources.pointers(self.shard, self.complete_upto, upto) if appended is None else appended
             )
-            missing = [pointer for pointer in pointers if pointer.pos > self.complete_upto and not self._has(pointer)]
+            missing = [pointer for pointer in pointers if pointer.pos > self.complete_upto and not self.has(pointer)]
             for pointer, events in zip(missing, await asyncio.gather(*map(self._load, missing)), strict=True):
                 # Resolved: what does not stand there now never will.
                 if events:
@@ -125,10 +125,15 @@ class ShardFeed:
 
     def taken(self, number: int) -> None:
         """Forget what all readers have taken: everything below `number` that is complete."""
-        while self.published and self.published[0][0] < number and self.published[0][1].pos <= self.complete_upto:
+        while (
+            self.published
+            and self.published[0][0] < number
+            and self.published[0][1].events[-1].pos <= self.complete_upto
+        ):
             self.published.popleft()
 
-    def _has(self, pointer: Pointer) -> bool:
+    def has(self, pointer: Pointer) -> bool:
+        """Tell whether what stands in the stream up to the last version of a pointer was published."""
         known = self._versions.get(pointer.stream)
         return known is not None and known[0] >= pointer.to_version
 

@@ -10,7 +10,7 @@ Source: docs/explanation/feed.md.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from cassorm import faults
 from cassorm.errors import ClusterError
 from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
@@ -32,6 +33,12 @@ logger = logging.getLogger("cassorm.events")
 
 _FAR_AHEAD_US = 10_000_000
 """Writers' clocks may be as far ahead of the node's: pointers in buckets to come are looked for as well."""
+_FAR_BEHIND_US = 60_000_000
+"""So far behind the present a shard is not looked ahead in: it is closed step by step until it is nearer."""
+_MANY = 500
+"""So many pointers are too many to be read each second for what may be new among them."""
+_LEASES_KEPT = 20
+"""After so many leases without a sign of life a worker's row is removed."""
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Counts the time for which the machine was suspended, where there is such a clock."""
 
@@ -90,6 +97,14 @@ class Alive:
             if now - changed < self._lease_s and (subscription is None or subscription in subscriptions)
         )
 
+    def forgotten(self) -> UUID | None:
+        """Return one who has given no sign of life for so long that nobody needs to know of it any more."""
+        now = awake()
+        return next(
+            (worker for worker, (_, changed, _) in self._seen.items() if now - changed > _LEASES_KEPT * self._lease_s),
+            None,
+        )
+
     def gone(self, owner: UUID | None) -> bool:
         """Tell whether an owner has given no sign of life for the lease; it cannot be told before that has passed."""
         if owner is None:
@@ -104,6 +119,18 @@ class _Running:
     cursor: Cursor
     epoch: int
     task: asyncio.Task[None]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it goes no further: it could not read, or could not keep what it was to keep."""
+        return self.task.done() or self.cursor.failure is not None
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why it goes no further."""
+        if self.task.done() and not self.task.cancelled():
+            return self.task.exception()
+        return self.cursor.failure
 
 
 class FedStore(Protocol):
@@ -132,12 +159,16 @@ class Worker:
         self._feed: FeedTables = store.feed
         self._shards = range(store.settings.shards)
         self._alive = Alive(self.pace.lease.total_seconds())
+        # What lies between two closings shall be few partitions of the feed: all of them are looked at each second.
+        self._rest_s = min(self.pace.rest.total_seconds(), store.settings.bucket_s / 2)
         self._feeds: dict[int, ShardFeed] = {}
         self._resolvers: dict[int, Resolver] = {}
         self._closed: dict[int, float] = {}
+        """When each shard was closed last."""
         self._running: dict[tuple[str, int], _Running] = {}
         self._beats = 0
-        self._offset = 0
+        self._node_ahead = 0
+        """What to add to microseconds of `awake` for the node's clock: nobody sets that clock behind our back."""
         self._last_beat = awake()
         self._changing_hands = asyncio.Lock()
         """Held by whoever of this worker's tasks claims or lets go of something."""
@@ -200,8 +231,11 @@ class Worker:
         self._beaten.set()
         beats, node_clock = await self._feed.workers()
         self._alive.saw(beats)
+        if (forgotten := self._alive.forgotten()) is not None:
+            # Whoever wakes up after so long writes its row anew.
+            await self._feed.leave(forgotten)
         # The node's clock, not ours: a mark that a wrong clock sets ahead would drive the writers ahead of it.
-        self._offset = node_clock - time.time_ns() // 1000
+        self._node_ahead = node_clock - int(awake() * 1e6)
 
     async def _owned(self) -> None:
         while awake() - self._last_beat >= self.pace.lease.total_seconds():
@@ -248,11 +282,10 @@ class Worker:
     async def _share_out(self, subscription: Subscription) -> None:
         mine = self._mine(self._alive.workers(subscription.name))
         owned = {shard for name, shard in self._running if name == subscription.name}
-        ended = [shard for shard in owned if self._running[subscription.name, shard].task.done()]
+        ended = [shard for shard in owned if self._running[subscription.name, shard].ended]
         for shard in ended:
-            running = self._running[subscription.name, shard]
-            if not running.task.cancelled() and (error := running.task.exception()) is not None:
-                logger.error("subscription %s, shard %d ended: %r", subscription.name, shard, error)
+            failure = self._running[subscription.name, shard].failure
+            logger.error("subscription %s, shard %d begins again: %r", subscription.name, shard, failure)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
         missing = sorted(mine - {shard for name, shard in self._running if name == subscription.name})
         if not missing:
@@ -295,7 +328,12 @@ class Worker:
         self._running[subscription.name, shard] = _Running(cursor, epoch, task)
 
     async def _save_at(self, subscription: str, shard: int, epoch: int, pos: int) -> bool:
-        return await self._feed.save(subscription, shard, pos, self.id, epoch)
+        if faults.at is not None:
+            faults.at("checkpoint.before")
+        saved = await self._feed.save(subscription, shard, pos, self.id, epoch)
+        if faults.at is not None:
+            faults.at("checkpoint.after")
+        return saved
 
     async def _load(self, pointer: Pointer) -> list[Stored]:
         events = await self._feed.events(pointer.stream, pointer.from_version, pointer.to_version)
@@ -337,7 +375,11 @@ class Worker:
     async def _look(self) -> bool:
         now = self._now()
         overlap = int(self.pace.overlap.total_seconds() * 1e6)
-        feeds = dict(self._feeds)  # what is let go of meanwhile is looked at once more, and harms nobody
+        # What is let go of meanwhile is looked at once more, and harms nobody. Where much has gathered while nobody
+        # looked, closing brings it, by and by.
+        feeds = {shard: feed for shard, feed in self._feeds.items() if now - feed.looked_upto < _FAR_BEHIND_US}
+        if not feeds:
+            return False
         low = min(feed.looked_upto for feed in feeds.values()) - overlap
         low = max(low, min(feed.complete_upto for feed in feeds.values()))
         found = await self._feed.news(sorted(feeds), low, now + _FAR_AHEAD_US)
@@ -347,7 +389,7 @@ class Worker:
         something = False
         for shard, feed in feeds.items():
             pointers = by_shard.get(shard, [])
-            feed.looked_upto = max(feed.looked_upto, min(now, pointers[-1].pos) if pointers else now - overlap)
+            feed.looked_upto = max(feed.looked_upto, now - overlap)
             if pointers or feed.unsettled:
                 something = bool(await feed.look(pointers)) or bool(feed.unsettled) or something
             self._forget(shard, feed)
@@ -359,31 +401,76 @@ class Worker:
             feed.taken(min(taken))
 
     def _now(self) -> int:
-        return time.time_ns() // 1000 + self._offset
+        return int(awake() * 1e6) + self._node_ahead
 
     async def _resolve(self, trail: timedelta | None = None) -> None:
         """Close the shards of this worker where there is something to close, and learn how far the others are."""
         upto = self._now() - int((self.pace.trail if trail is None else trail).total_seconds() * 1e6)
-        for shard, resolver in list(self._resolvers.items()):
-            feed = self._feeds.get(shard)
-            rested = awake() - self._closed.get(shard, 0) >= self.pace.rest.total_seconds()
-            if not rested and feed is not None and not feed.published and not feed.unsettled:
-                continue
-            try:
-                before = resolver.resolved_upto
-                appended = await resolver.round(upto)
-            except Lost:
-                self._resolvers.pop(shard, None)
-                continue
+        resolvers = dict(self._resolvers)
+        busy = {shard for shard, resolver in resolvers.items() if self._is_busy(shard, resolver, upto)}
+        quiet = resolvers.keys() - busy
+        if quiet:
+            busy |= await self._late(quiet, upto)
+        # Each for itself: replicas that do not answer shall hold up their own shards only.
+        failures = await asyncio.gather(
+            *(self._close(shard, resolvers[shard], upto) for shard in sorted(busy)),
+            self._follow(self._feeds.keys() - busy),
+            return_exceptions=True,
+        )
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _is_busy(self, shard: int, resolver: Resolver, upto: int) -> bool:
+        """Tell whether there is something to close, as far as it is known, or whether it is time to do it anyway."""
+        feed = self._feeds.get(shard)
+        return (
+            awake() - self._closed.get(shard, 0) >= self._rest_s
+            or upto - resolver.resolved_upto > self._rest_s * 1e6
+            or (feed is not None and bool(feed.published or feed.unsettled))
+        )
+
+    async def _late(self, shards: Collection[int], upto: int) -> set[int]:
+        """Return those of these shards in which there are pointers behind what is resolved.
+
+        Nobody may have looked ahead there, or not at the right moment: a writer that stood still writes its pointer
+        where others have looked long ago.
+        """
+        resolved = {shard: self._resolvers[shard].resolved_upto for shard in shards if shard in self._resolvers}
+        if not resolved:
+            return set()
+        found = await self._feed.news(sorted(resolved), min(resolved.values()), upto + _FAR_AHEAD_US)
+        if len(found) > _MANY:
+            # Most of them are resolved, in shards that were closed later than others: close all, and it is far less.
+            return set(resolved)
+        return {pointer.shard for pointer in found if pointer.pos > resolved[pointer.shard]}
+
+    async def _close(self, shard: int, resolver: Resolver, upto: int) -> None:
+        feed = self._feeds.get(shard)
+        before = resolver.resolved_upto
+        try:
+            appended = await resolver.round(upto, None if feed is None else feed.has)
+        except Lost:
+            if self._resolvers.get(shard) is resolver:
+                del self._resolvers[shard]
+            return
+        if resolver.resolved_upto >= upto:
             self._closed[shard] = awake()
-            if feed is not None:
-                await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
-        others = [shard for shard, feed in self._feeds.items() if shard not in self._resolvers]
+        if feed is not None:
+            await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
+
+    async def _follow(self, shards: Collection[int]) -> None:
+        """Take over how far shards are resolved that others close, or that this worker has closed for another feed."""
+        known: dict[int, int] = {
+            shard: resolver.resolved_upto for shard, resolver in self._resolvers.items() if shard in shards
+        }
+        others = sorted(shards - known.keys())
         if others:
-            for shard, standing in (await self._feed.standings(others)).items():
-                feed = self._feeds.get(shard)
-                if feed is not None:
-                    await feed.finish(standing.resolved_upto)
+            known |= {shard: mark.resolved_upto for shard, mark in (await self._feed.standings(others)).items()}
+        for shard, upto in known.items():
+            feed = self._feeds.get(shard)
+            if feed is not None and feed.complete_upto < upto:
+                await feed.finish(upto)
 
     async def _save(self) -> None:
         for key, running in list(self._running.items()):
@@ -397,5 +484,12 @@ class Worker:
     def _resolver_tables(self) -> ResolverTables:
         feed = self._feed
         return ResolverTables(
-            feed.standing, feed.claim, feed.close, feed.resolve, feed.pointers, feed.state, feed.row, feed.raise_fence
+            feed.standing,
+            feed.claim,
+            feed.close,
+            feed.resolve,
+            feed.next_pointers,
+            feed.state,
+            feed.row,
+            feed.raise_fence,
         )

@@ -26,7 +26,7 @@ def stream_in(shard: int, shards: int) -> UUID:
 
 def tables_of(feed: FeedTables) -> ResolverTables:
     return ResolverTables(
-        feed.standing, feed.claim, feed.close, feed.resolve, feed.pointers, feed.state, feed.row, feed.raise_fence
+        feed.standing, feed.claim, feed.close, feed.resolve, feed.next_pointers, feed.state, feed.row, feed.raise_fence
     )
 
 

@@ -4,7 +4,7 @@ Each scenario is run twice: as the code is, when the event is found once, and wi
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ from cassorm import CassandraEventStore, Session
 from cassorm.events.append import State
 from cassorm.events.intent import Intent
 from cassorm.events.pointers import Mark, Pointer
-from cassorm.events.resolver import Resolver
+from cassorm.events.resolver import MOST, Resolver
 from tests.faults.feeding import Entered, Held, ahead, found_of, owner_of, stream_in, tables_of, written
 
 pytestmark = pytest.mark.cluster
@@ -108,16 +108,16 @@ async def test_the_mark_sends_back_a_writer_whose_pointer_comes_late(
 class ReadsFirst(Resolver):
     """Reads the pointers, and publishes the mark afterwards."""
 
-    async def round(self, upto: int) -> list[Pointer]:
+    async def round(self, upto: int, is_settled: Callable[[Pointer], bool] | None = None) -> list[Pointer]:
         tables = self._tables
-        pointers = await tables.pointers(self.shard, self.resolved_upto, upto)
+        pointers = await tables.pointers(self.shard, self.resolved_upto, upto, MOST)
 
-        async def those(*_: Any) -> list[Pointer]:
+        async def those(*_: Any) -> tuple[list[Pointer], int]:
             return pointers
 
         self._tables = tables._replace(pointers=those)
         try:
-            return await super().round(upto)
+            return await super().round(upto, is_settled)
         finally:
             self._tables = tables
 
