@@ -1,7 +1,7 @@
 """The CQL of the feed: pointers, closing marks, fences."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
@@ -11,17 +11,20 @@ from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import OutcomeUnknownError
 from cassorm.events.append import Row, State, state_of
+from cassorm.events.intent import index_of
 from cassorm.events.pointers import POINTERS_TOGETHER, Mark, Pointer
+from cassorm.events.position import tokens_of
 from cassorm.events.queries import EVENT_COLUMNS, STATE_COLUMNS
 from cassorm.events.resolver import Standing
 from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import Checkpoint, Parked
+from cassorm.events.subscription import BEFORE_ALL, Checkpoint, Parked, Scanned
 from cassorm.events.tables import TableNames
 
 _POINTER: Final = "pos, aggregate_id, append_id, from_version, to_version, prev_pos, aggregate_type, event_types"
 _PAGE: Final = 5_000
+_SCAN_PAGE: Final = 2_000
 _ATTEMPTS: Final = 6
 
 
@@ -58,12 +61,23 @@ class FeedTables:
             quote_table(name, keyspace) for name in (names.checkpoints, names.workers, names.parked)
         )
         self._new_checkpoint = (
-            f"INSERT INTO {checkpoints} (subscription, shard, pos, epoch) VALUES (?, ?, ?, 0) IF NOT EXISTS"
+            f"INSERT INTO {checkpoints} (subscription, shard, pos, scan_upto, scan_token, epoch) "
+            "VALUES (?, ?, ?, ?, ?, 0) IF NOT EXISTS"
         )
-        self._checkpoints = f"SELECT shard, pos, owner, epoch FROM {checkpoints} WHERE subscription = ? AND shard IN ?"
+        self._checkpoints = (
+            f"SELECT shard, pos, owner, epoch, scan_upto, scan_token FROM {checkpoints} "
+            "WHERE subscription = ? AND shard IN ?"
+        )
         mine = "WHERE subscription = ? AND shard = ?"
         self._take = f"UPDATE {checkpoints} SET owner = ?, epoch = ? {mine} IF epoch = ?"
-        self._save = f"UPDATE {checkpoints} SET pos = ? {mine} IF owner = ? AND epoch = ?"
+        self._save = (
+            f"UPDATE {checkpoints} SET pos = ?, scan_upto = null, scan_token = null {mine} IF owner = ? AND epoch = ?"
+        )
+        self._save_scan = f"UPDATE {checkpoints} SET scan_token = ? {mine} IF owner = ? AND epoch = ?"
+        self._rescan = (
+            f"UPDATE {checkpoints} SET pos = ?, scan_upto = ?, scan_token = ?, owner = null, epoch = ? {mine} "
+            "IF epoch = ?"
+        )
         self._give = f"UPDATE {checkpoints} SET owner = null {mine} IF owner = ? AND epoch = ?"
         self._beat = f"INSERT INTO {workers} (scope, worker, beat, subscriptions) VALUES ('worker', ?, ?, ?)"
         self._workers = (
@@ -73,6 +87,15 @@ class FeedTables:
         self._park = (
             f"INSERT INTO {parked} (subscription, shard, aggregate_id, version, event_type, pos, error, attempts) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        self._unpark = f"DELETE FROM {parked} {mine} AND aggregate_id = ? AND version = ?"
+        self._parked_streams = f"SELECT aggregate_id, version FROM {parked} {mine}"
+        subscriptions = quote_table(names.subscriptions, keyspace)
+        self._pause = f"INSERT INTO {subscriptions} (scope, subscription, paused) VALUES ('subscription', ?, ?)"
+        self._paused = f"SELECT subscription, paused FROM {subscriptions} WHERE scope = 'subscription'"
+        self._scan = (
+            f"SELECT token(aggregate_id), aggregate_id, aggregate_type, {EVENT_COLUMNS} FROM {events} "
+            "WHERE token(aggregate_id) > ? AND token(aggregate_id) <= ?"
         )
         self._parked = f"SELECT version FROM {parked} {mine} AND aggregate_id = ? LIMIT 1"
         self._clock = "SELECT toUnixTimestamp(now()) FROM system.local"
@@ -224,9 +247,42 @@ class FeedTables:
             found.append(event)
         return found[::-1]
 
-    async def begin(self, subscription: str, shard: int, pos: int) -> None:
-        """Bring a checkpoint into being, if there is none."""
-        await self._conditional(self._new_checkpoint, (subscription, shard, pos))
+    async def scan(self, shard: int, token: int) -> AsyncIterator[Scanned]:
+        """Yield the streams of a shard behind a token, in the order of their tokens, long ones in several parts."""
+        _, last_token = tokens_of(shard, self._settings.shards)
+        first_token = max(token, tokens_of(shard, self._settings.shards)[0])
+        prepared = await self._session.prepare(self._scan)
+        pages = self._session.pages(
+            prepared, (first_token, last_token), page_size=_SCAN_PAGE, consistency=self._settings.consistency
+        )
+        parts = _Parts()
+        async for page in pages:
+            for part in parts.of(page):
+                yield part
+        for part in parts.rest():
+            yield part
+
+    async def begin(self, subscription: str, shard: int, pos: int, scan_upto: int | None) -> None:
+        """Bring a checkpoint into being, if there is none: at a position, or before all with a scan up to one."""
+        scan_token = None if scan_upto is None else tokens_of(shard, self._settings.shards)[0]
+        await self._conditional(self._new_checkpoint, (subscription, shard, pos, scan_upto, scan_token))
+
+    async def rescan(self, subscription: str, shard: int, pos: int, scan_upto: int, epoch: int) -> bool:
+        """Let a checkpoint that still stands at this epoch catch up by a scan from a position; nobody owns it then."""
+        scan_token = tokens_of(shard, self._settings.shards)[0]
+        params = (pos, scan_upto, scan_token, epoch + 1, subscription, shard, epoch)
+        return bool((await self._conditional(self._rescan, params)).applied)
+
+    async def reset(self, subscription: str) -> None:
+        """Begin a subscription again: all its checkpoints go back before all events, and it scans what stands there."""
+        shards = range(self._settings.shards)
+        standings = await self.standings(shards)
+        for shard in shards:
+            found = await self.checkpoints(subscription, [shard])
+            while found and not await self.rescan(
+                subscription, shard, BEFORE_ALL, standings[shard].resolved_upto, found[shard].epoch
+            ):
+                found = await self.checkpoints(subscription, [shard])
 
     async def checkpoints(self, subscription: str, shards: Sequence[int]) -> dict[int, Checkpoint]:
         """Return a subscription's checkpoints in these shards."""
@@ -244,6 +300,10 @@ class FeedTables:
         """Move a checkpoint if it is still owned under this epoch."""
         return bool((await self._conditional(self._save, (pos, subscription, shard, owner, epoch))).applied)
 
+    async def save_scan(self, subscription: str, shard: int, token: int, owner: UUID, epoch: int) -> bool:
+        """Note up to which token a scan has come, if the checkpoint is still owned under this epoch."""
+        return bool((await self._conditional(self._save_scan, (token, subscription, shard, owner, epoch))).applied)
+
     async def give(self, subscription: str, shard: int, owner: UUID, epoch: int) -> None:
         """Leave a checkpoint to whoever comes next."""
         await self._conditional(self._give, (subscription, shard, owner, epoch))
@@ -253,10 +313,35 @@ class FeedTables:
         name, stream, version, event_type, pos, error, attempts = parked
         await self._write(self._park, (name, shard, stream, version, event_type, pos, error, attempts))
 
+    async def unpark(self, subscription: str, shard: int, stream: Stream, version: int) -> None:
+        """Forget that an event is parked."""
+        await self._write(self._unpark, (subscription, shard, stream, version))
+
+    async def parked_streams(self, subscription: str, shard: int) -> dict[Stream, int]:
+        """Return the lowest parked version of each stream of a shard that has one."""
+        lowest: dict[Stream, int] = {}
+        for stream, version in await self._rows(self._parked_streams, subscription, shard):
+            lowest.setdefault(stream, version)
+        return lowest
+
     async def parked(self, subscription: str, shard: int, stream: Stream) -> int | None:
         """Return the lowest version of a stream that is parked; None when none is."""
         found = await self._rows(self._parked, subscription, shard, stream)
         return int(found[0][0]) if found else None
+
+    # -- operators -----------------------------------------------------------------------------------------------
+
+    async def pause(self, subscription: str) -> None:
+        """Let all workers stop carrying a subscription at their next sign of life; its checkpoints stay."""
+        await self._write(self._pause, (subscription, True))
+
+    async def resume(self, subscription: str) -> None:
+        """Let workers carry a subscription on."""
+        await self._write(self._pause, (subscription, False))
+
+    async def paused(self) -> frozenset[str]:
+        """Return the names of the subscriptions that are paused."""
+        return frozenset(name for name, paused in await self._rows(self._paused) if paused)
 
     # -- workers -------------------------------------------------------------------------------------------------
 
@@ -323,3 +408,43 @@ def _risen(result: Result, mark: str, wanted: tuple[UUID, int, int]) -> bool:
         (row.get("owner"), row.get("epoch")) == (owner, epoch) and (row.get(mark) or 0) >= upto
         for row in result.dicts()
     )
+
+
+class _Parts:
+    """The rows of a scan, put together by stream."""
+
+    def __init__(self) -> None:
+        self._stream: Stream | None = None
+        self._token = 0
+        self._aggregate_type: str | None = None
+        self._events: list[tuple[int, Stored]] = []
+        self._append_id: UUID | None = None
+        self._at = 0
+
+    def of(self, page: Iterable[Sequence[Any]]) -> Iterator[Scanned]:
+        """Yield what a page brings; the last stream of it may go on in the next."""
+        for token, stream, aggregate_type, *row in page:
+            if row[0] is None:  # nothing but the fence of a stream that does not exist
+                continue
+            if stream != self._stream:
+                yield from self.rest()
+                self._token, self._stream, self._aggregate_type = token, stream, aggregate_type
+                self._append_id = None
+            event = Stored(*row)
+            if event.append_id != self._append_id:
+                # The first that stands there need not be the first of its append: a stream may be cut off behind it.
+                before = index_of(event.event_id) if self._append_id is None else 0
+                self._append_id, self._at = event.append_id, event.pos - before
+            self._events.append((self._at, event))
+        if self._stream is not None and self._events:
+            yield self._part(self._stream, last=False)
+
+    def rest(self) -> Iterator[Scanned]:
+        """Yield the end of the stream that was read last."""
+        if self._stream is not None:
+            yield self._part(self._stream, last=True)
+        self._stream = None
+
+    def _part(self, stream: Stream, *, last: bool) -> Scanned:
+        events, self._events = self._events, []
+        return Scanned(self._token, stream, self._aggregate_type, events, last)

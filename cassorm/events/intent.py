@@ -196,6 +196,11 @@ def event_id_of(append_id: UUID, index: int) -> UUID:
     return uuid_of_int(_first_event_id(append_id) + index)
 
 
+def index_of(event_id: UUID) -> int:
+    """Return the place of an event in its append, counted from 0."""
+    return event_id.int & ~_INDEX_ROOM
+
+
 def _first_event_id(append_id: UUID) -> int:
     """Return the number of the id of an append's first event; those of the others follow it.
 

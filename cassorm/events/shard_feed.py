@@ -18,6 +18,9 @@ from cassorm.events.pointers import Pointer
 from cassorm.events.resolver import stands
 from cassorm.events.store import Stream
 
+_MOST_KEPT = 20_000
+"""Events that are kept for readers who have not taken them yet; what is complete can be read again elsewhere."""
+
 
 class Stored(NamedTuple):
     """A row of an event, its payload not decoded: who does not ask for it pays nothing, and cannot stumble over it."""
@@ -69,6 +72,8 @@ class ShardFeed:
         """Up to where somebody has looked ahead."""
         self.published: deque[tuple[int, Delivery]] = deque()
         """What was published behind `complete_upto` or is not yet taken by all readers, with its number."""
+        self.kept = 0
+        """How many events are published and not forgotten."""
         self.count = 0
         """How many were published: the number of the next."""
         self._versions: dict[Stream, tuple[int, int]] = {}
@@ -124,7 +129,7 @@ class ShardFeed:
             self.news.set()
 
     def taken(self, number: int) -> None:
-        """Forget what all readers have taken: everything below `number` that is complete."""
+        """Forget what all readers have taken, everything below `number`, and what is too much; if it is complete."""
         while (
             self.published
             and self.published[0][0] < number
@@ -158,5 +163,6 @@ class ShardFeed:
             return
         self._versions[pointer.stream] = (events[-1].version, pointer.pos)
         self.published.append((self.count, Delivery(events[0].pos, pointer.stream, pointer.aggregate_type, events)))
+        self.kept += len(events)
         self.count += 1
         self.news.set()

@@ -1,26 +1,23 @@
-"""One subscription in one shard: take what the feed brings, handle it in the order of each stream, move the checkpoint.
-
-The checkpoint never passes what is not complete in the feed, nor what is not handled. After a crash everything behind
-it is handled again: effects have to be kept once by their own means, by the version applied or by deterministic ids.
+"""Who is told of which events, and what becomes of those that it cannot handle.
 
 Source: docs/explanation/feed.md.
 """
 
-import asyncio
-import heapq
-import random
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from cassorm.errors import ConfigurationError
 from cassorm.events.event import Recorded
 from cassorm.events.pointers import Pointer
-from cassorm.events.shard_feed import Delivery, ShardFeed, Stored
+from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
+
+BEFORE_ALL = 0
+"""A position before that of every event."""
 
 
 class Start(Enum):
@@ -30,7 +27,43 @@ class Start(Enum):
     NOW = "now"
 
 
+class Placed(NamedTuple):
+    """An event, and the position of its append: that of the append's first event.
+
+    Windows are cut between appends, so this is what to compare with `low` and `high`.
+    """
+
+    recorded: Recorded
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All wanted events of one shard whose appends stand behind `low`, up to and with `high`; none will be added.
+
+    `events()` reads them anew at each call: in the order of their positions, or stream by stream in the order of
+    versions when `whole`; then they are everything from the beginning, and `low` is before all.
+    """
+
+    shard: int
+    low: int
+    high: int
+    whole: bool
+    events: Callable[[], AsyncIterator[Placed]]
+
+
 Handler = Callable[[Recorded], Awaitable[None]]
+StreamHandler = Callable[[list[Recorded]], Awaitable[None]]
+WindowHandler = Callable[[Window], Awaitable[None]]
+
+
+class Unfit(Exception):  # noqa: N818 - an answer to the subscription, not an error of its user
+    """Raised by the handler of a window for one event of it: that event is parked, and the others are handled."""
+
+    def __init__(self, placed: Placed, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.placed = placed
+        self.error = error
 
 
 class Parked(NamedTuple):
@@ -47,15 +80,23 @@ class Parked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who is told of which events, and what becomes of those that it cannot handle.
+    """A name, a handler, and which events it is told of.
 
-    `event_types` and `aggregate_types` are names; None is all. An event whose handler raises or takes longer than
-    `handler_timeout` is tried again `attempts` times in all, each pause twice the one before, then parked; the stream's
-    later events are held back behind it (`block`), or handled (`go on`).
+    `takes` says what the handler is called with:
+
+    - `"events"`: one `Recorded`, in order within its stream, streams side by side.
+    - `"streams"`: a list of `Recorded` of one stream that follow one another, as many as wait.
+    - `"windows"`: a `Window`, one at a time in each shard; for what many streams add up to.
+
+    `event_types` and `aggregate_types` are names; None is all. What raises or takes longer than `handler_timeout` is
+    tried again, `attempts` times in all, each pause twice the one before; then the event is parked, and the stream's
+    later events are held back behind it (`block`), or handled (`go on`). While the cluster does not answer it is tried
+    again for as long as that lasts: that is not the event's fault.
     """
 
     name: str
-    handler: Handler
+    handler: Callable[[Any], Awaitable[None]]
+    takes: Literal["events", "streams", "windows"] = "events"
     event_types: frozenset[str] | None = None
     aggregate_types: frozenset[str] | None = None
     begin: Start = Start.BEGINNING
@@ -65,7 +106,33 @@ class Subscription:
     handler_timeout: timedelta = timedelta(seconds=30)
     after_parking: Literal["block", "go on"] = "block"
     most_ahead: int = 2_000
-    """How many deliveries may wait for the handler: the feed is not read further while they do."""
+    """How many events may wait for the handler: the feed is not read further while they do."""
+    decode: Callable[[Stream, str | None, Stored], Recorded] | None = None
+    """What makes an event of a row, where that is not the store's way."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no worker can carry."""
+        checks = (
+            ("name", isinstance(self.name, str) and 0 < len(self.name) <= 200 and self.name.isprintable(), "Name it"),
+            ("takes", self.takes in ("events", "streams", "windows"), "Use 'events', 'streams' or 'windows'"),
+            ("handler", callable(self.handler), "Give an async function"),
+            ("concurrency", self.concurrency >= 1, "Use at least 1"),
+            ("attempts", self.attempts >= 1, "Use at least 1"),
+            ("most_ahead", self.most_ahead >= 1, "Use at least 1"),
+            ("after_parking", self.after_parking in ("block", "go on"), "Use 'block' or 'go on'"),
+            ("handler_timeout", self.handler_timeout > timedelta(0), "Use a positive duration"),
+        )
+        for name, right, remedy in checks:
+            if not right:
+                raise ConfigurationError(
+                    f"{name} {getattr(self, name)!r}", where=f"subscription {self.name}", remedy=remedy
+                )
+
+    def may_want(self, pointer: Pointer) -> bool:
+        """Tell whether it may want events of an append, by what its pointer says."""
+        return (self.aggregate_types is None or pointer.aggregate_type in self.aggregate_types) and (
+            self.event_types is None or not self.event_types.isdisjoint(pointer.event_types.split("\n"))
+        )
 
     def wants(self, aggregate_type: str | None, event: Stored) -> bool:
         """Tell whether it is to be told of an event."""
@@ -75,11 +142,29 @@ class Subscription:
 
 
 class Checkpoint(NamedTuple):
-    """How far a subscription has come in a shard, who carries it on, and under which epoch."""
+    """How far a subscription has come in a shard, who carries it on, and under which epoch.
+
+    While the shard's streams are scanned, `scan_upto` is the position up to which that is to bring it, and `scan_token`
+    the token up to which they are done.
+    """
 
     pos: int
     owner: UUID | None
     epoch: int
+    scan_upto: int | None = None
+    scan_token: int | None = None
+
+
+class Scanned(NamedTuple):
+    """Some events of one stream, oldest first, each append whole or begun in the part before."""
+
+    token: int
+    stream: Stream
+    aggregate_type: str | None
+    events: list[tuple[int, Stored]]
+    """Each with the position of its append."""
+    last: bool
+    """Whether the stream's last events are among them."""
 
 
 class CursorTables(NamedTuple):
@@ -89,181 +174,22 @@ class CursorTables(NamedTuple):
     """Some of a shard's pointers behind a position, up to and with another, from the first; none when there are none."""
     load: Callable[[Pointer], Awaitable[list[Stored]]]
     """The events of a pointer that is resolved; none when its append does not stand there."""
+    scan: Callable[[int, int], AsyncIterator[Scanned]]
+    """All streams of a shard behind a token, in the order of their tokens."""
     decode: Callable[[Stream, str | None, Stored], Recorded]
     save: Callable[[int], Awaitable[bool]]
     """Move the checkpoint; False when another owns it by now."""
+    save_scan: Callable[[int], Awaitable[bool]]
+    """Note the token up to which the shard is scanned; False when another owns the checkpoint by now."""
     park: Callable[[Parked], Awaitable[None]]
+    unpark: Callable[[Stream, int], Awaitable[None]]
     parked: Callable[[Stream], Awaitable[int | None]]
     """The lowest version of a stream that is parked."""
+    parked_streams: Callable[[], Awaitable[dict[Stream, int]]]
+    """The lowest parked version of each stream that has one."""
     owned: Callable[[], Awaitable[None]]
     """Return when its owner has given a sign of life within the lease: at once, or after the next one."""
 
 
 class Overtaken(Exception):  # noqa: N818 - an answer within this package, not an error of its user
     """The checkpoint has another owner by now."""
-
-
-class Cursor:
-    """Carries one subscription through one shard, as its owner."""
-
-    def __init__(self, subscription: Subscription, feed: ShardFeed, tables: CursorTables, checkpoint: int) -> None:
-        self.subscription = subscription
-        self.checkpoint = checkpoint
-        self._feed = feed
-        self._tables = tables
-        self._begun_at = checkpoint
-        self._taken_upto = checkpoint
-        self._lanes: dict[Stream, deque[tuple[int, Delivery]]] = {}
-        """Of each stream what waits for its turn, oldest first."""
-        self._outstanding: list[tuple[int, int]] = []
-        """Positions of what is taken and not handled, lowest first, each with the number of its taking."""
-        self._handled: set[int] = set()
-        self._takings = 0
-        self._blocked: dict[Stream, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(subscription.concurrency)
-        self._room = asyncio.Event()
-        self._room.set()
-        self.number = 0
-        """The number of the next delivery of the feed."""
-        self.failure: BaseException | None = None
-        self.lost = False
-
-    # -- taking --------------------------------------------------------------------------------------------------
-
-    async def run(self) -> None:
-        """Take deliveries for ever: first what lies between the checkpoint and the feed, then what the feed brings."""
-        # Everything behind `complete_upto` is kept by the feed from here on, until this cursor has taken it.
-        upto = self._feed.complete_upto
-        self.number = self._feed.published[0][0] if self._feed.published else self._feed.count
-        while self._taken_upto < upto:
-            pointers = await self._tables.history(self._feed.shard, self._taken_upto, upto)
-            if not pointers:
-                self._taken_upto = upto
-                break
-            loaded = await asyncio.gather(*map(self._tables.load, pointers))
-            for pointer, events in zip(pointers, loaded, strict=True):
-                if events:
-                    await self._take(Delivery(events[0].pos, pointer.stream, pointer.aggregate_type, events))
-            self._taken_upto = pointers[-1].pos
-        while True:
-            self._feed.news.clear()
-            for number, delivery in list(self._feed.published):
-                if number >= self.number:
-                    await self._take(delivery)
-                    self.number = number + 1
-            if self.number == self._feed.count:
-                self._taken_upto = max(self._taken_upto, self._feed.complete_upto)
-                await self._feed.news.wait()
-
-    async def _take(self, delivery: Delivery) -> None:
-        # One by one: a delivery may have brought together what a former owner has handled and what nobody has.
-        wanted = [
-            event
-            for event in delivery.events
-            if event.pos > self._begun_at and self.subscription.wants(delivery.aggregate_type, event)
-        ]
-        if not wanted:
-            return
-        while len(self._outstanding) >= self.subscription.most_ahead:
-            self._room.clear()
-            await self._room.wait()
-        self._takings += 1
-        heapq.heappush(self._outstanding, (delivery.pos, self._takings))
-        taken = (self._takings, delivery._replace(events=wanted))
-        lane = self._lanes.get(delivery.stream)
-        if lane is not None:
-            lane.append(taken)
-            return
-        self._lanes[delivery.stream] = deque([taken])
-        task = asyncio.get_running_loop().create_task(self._work(delivery.stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    # -- handling ------------------------------------------------------------------------------------------------
-
-    async def _work(self, stream: Stream) -> None:
-        lane = self._lanes[stream]
-        async with self._slots:
-            while lane:
-                taking, delivery = lane.popleft()
-                for event in delivery.events:
-                    await self._handle(stream, delivery.aggregate_type, event)
-                self._done(taking)
-            self._lanes.pop(stream, None)
-
-    async def _handle(self, stream: Stream, aggregate_type: str | None, event: Stored) -> None:
-        subscription = self.subscription
-        problem: BaseException | None = None
-        if subscription.after_parking == "block":
-            first = self._blocked.get(stream)
-            if first is not None and first < event.version:
-                await self._park(stream, event, f"held back behind version {first}, which is parked", 0)
-                return
-        pause = subscription.first_pause.total_seconds()
-        for attempt in range(1, subscription.attempts + 1):
-            try:
-                await self._tables.owned()
-                recorded = self._tables.decode(stream, aggregate_type, event)
-                async with asyncio.timeout(subscription.handler_timeout.total_seconds()):
-                    await subscription.handler(recorded)
-                return
-            except Exception as error:  # whatever a handler raises
-                problem = error
-            if attempt < subscription.attempts:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
-                pause *= 2
-        self._blocked.setdefault(stream, event.version)
-        await self._park(stream, event, f"{type(problem).__name__}: {problem}", subscription.attempts)
-
-    async def _park(self, stream: Stream, event: Stored, error: str, attempts: int) -> None:
-        parked = Parked(self.subscription.name, stream, event.version, event.event_type, event.pos, error, attempts)
-        await self._tables.park(parked)
-
-    def _done(self, taking: int) -> None:
-        self._handled.add(taking)
-        while self._outstanding and self._outstanding[0][1] in self._handled:
-            self._handled.discard(heapq.heappop(self._outstanding)[1])
-        self._room.set()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and self.failure is None:
-            self.failure = task.exception()
-
-    async def drain(self) -> None:
-        """Return when everything that the feed has brought is handled."""
-        while self.number < self._feed.count or self._tasks:
-            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
-        self._taken_upto = max(self._taken_upto, self._feed.complete_upto)
-
-    async def stop(self) -> None:
-        """Handle nothing more: what is being handled is cancelled, what waits is left."""
-        self._lanes.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    # -- the checkpoint ------------------------------------------------------------------------------------------
-
-    @property
-    def handled_upto(self) -> int:
-        """Up to where everything is handled."""
-        if self._outstanding:
-            return min(self._outstanding[0][0] - 1, self._taken_upto)
-        return self._taken_upto
-
-    async def save(self) -> None:
-        """Move the checkpoint to where everything is handled.
-
-        Raises:
-            Overtaken: another owner carries it on.
-        """
-        upto = self.handled_upto
-        if upto <= self.checkpoint:
-            return
-        if not await self._tables.save(upto):
-            self.lost = True
-            raise Overtaken
-        self.checkpoint = upto

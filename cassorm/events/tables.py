@@ -43,6 +43,11 @@ class TableNames:
         return self._own("workers")
 
     @property
+    def subscriptions(self) -> str:
+        """What is asked of subscriptions."""
+        return self._own("subscriptions")
+
+    @property
     def parked(self) -> str:
         """Events that subscriptions could not handle."""
         return self._own("parked_events")
@@ -182,6 +187,8 @@ def checkpoints_table(names: TableNames, keyspace: str | None) -> Table:
             Column("pos", "bigint"),
             Column("owner", "uuid"),
             Column("epoch", "int"),
+            Column("scan_upto", "bigint"),
+            Column("scan_token", "bigint"),
         ),
         partition_key=("subscription", "shard"),
         profile="lwt-only",
@@ -204,6 +211,23 @@ def workers_table(names: TableNames, keyspace: str | None) -> Table:
         clustering=(("worker", "asc"),),
         profile="latest-few",
         comment="cassorm: signs of life of workers",
+    )
+
+
+def subscriptions_table(names: TableNames, keyspace: str | None) -> Table:
+    """What operators ask of subscriptions, for all workers to read at each sign of life."""
+    return Table(
+        keyspace=keyspace,
+        name=names.subscriptions,
+        columns=(
+            Column("scope", "text"),
+            Column("subscription", "text"),
+            Column("paused", "boolean"),
+        ),
+        partition_key=("scope",),
+        clustering=(("subscription", "asc"),),
+        profile="latest-few",
+        comment="cassorm: what is asked of subscriptions",
     )
 
 
@@ -241,5 +265,6 @@ def store_tables(
         marks_table(names, keyspace),
         checkpoints_table(names, keyspace),
         workers_table(names, keyspace),
+        subscriptions_table(names, keyspace),
         parked_table(names, keyspace, id_type),
     )

@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 from cassorm import faults
 from cassorm.errors import ClusterError
+from cassorm.events.cursor import Carried, Cursor
 from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
 from cassorm.events.pointers import Pointer
@@ -27,7 +28,8 @@ from cassorm.events.resolver import Lost, Resolver, ResolverTables, stands
 from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import ShardFeed, Sources, Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import Cursor, CursorTables, Overtaken, Start, Subscription
+from cassorm.events.subscription import BEFORE_ALL, Checkpoint, CursorTables, Overtaken, Start, Subscription
+from cassorm.events.window_cursor import WindowCursor
 
 logger = logging.getLogger("cassorm.events")
 
@@ -116,21 +118,19 @@ class Alive:
 
 @dataclass(slots=True)
 class _Running:
-    cursor: Cursor
+    cursor: Carried
     epoch: int
     task: asyncio.Task[None]
 
     @property
     def ended(self) -> bool:
-        """Whether it goes no further: it could not read, or could not keep what it was to keep."""
-        return self.task.done() or self.cursor.failure is not None
+        """Whether it goes no further: it could not read, or another owner has it."""
+        return self.task.done()
 
     @property
     def failure(self) -> BaseException | None:
         """Why it goes no further."""
-        if self.task.done() and not self.task.cancelled():
-            return self.task.exception()
-        return self.cursor.failure
+        return None if self.task.cancelled() or not self.task.done() else self.task.exception()
 
 
 class FedStore(Protocol):
@@ -170,6 +170,10 @@ class Worker:
         self._node_ahead = 0
         """What to add to microseconds of `awake` for the node's clock: nobody sets that clock behind our back."""
         self._last_beat = awake()
+        self._paused: frozenset[str] = frozenset()
+        ttl_us = store.settings.feed_ttl_s * 1_000_000
+        self._kept_us = ttl_us - max(ttl_us // 10, 2_000_000)
+        """How long pointers are there for certain."""
         self._changing_hands = asyncio.Lock()
         """Held by whoever of this worker's tasks claims or lets go of something."""
         self._stopping = asyncio.Event()
@@ -229,6 +233,7 @@ class Worker:
                 self._resolvers.clear()
         self._last_beat = begun
         self._beaten.set()
+        self._paused = await self._feed.paused()
         beats, node_clock = await self._feed.workers()
         self._alive.saw(beats)
         if (forgotten := self._alive.forgotten()) is not None:
@@ -280,7 +285,7 @@ class Worker:
                         self._resolvers[shard] = resolver
 
     async def _share_out(self, subscription: Subscription) -> None:
-        mine = self._mine(self._alive.workers(subscription.name))
+        mine = set() if subscription.name in self._paused else self._mine(self._alive.workers(subscription.name))
         owned = {shard for name, shard in self._running if name == subscription.name}
         ended = [shard for shard in owned if self._running[subscription.name, shard].ended]
         for shard in ended:
@@ -291,16 +296,37 @@ class Worker:
         if not missing:
             return
         standing = await self._feed.checkpoints(subscription.name, missing)
+        marks = await self._feed.standings(missing)
         for shard in [shard for shard in missing if shard not in standing]:
-            marks = await self._feed.standing(shard)
-            begin = marks.begun if subscription.begin is Start.BEGINNING else marks.resolved_upto
-            await self._feed.begin(subscription.name, shard, begin)
+            resolved = marks[shard].resolved_upto
+            if subscription.begin is Start.BEGINNING:
+                await self._feed.begin(subscription.name, shard, BEFORE_ALL, resolved)
+            else:
+                await self._feed.begin(subscription.name, shard, resolved, None)
             standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
         for shard, checkpoint in standing.items():
             if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner):
                 continue
-            if await self._feed.take(subscription.name, shard, self.id, checkpoint.epoch):
-                await self._start(subscription, shard, checkpoint.pos, checkpoint.epoch + 1)
+            if self._expired(checkpoint):
+                await self._scan_again(subscription.name, shard, checkpoint, marks[shard].resolved_upto)
+            elif await self._feed.take(subscription.name, shard, self.id, checkpoint.epoch):
+                await self._start(subscription, shard, checkpoint._replace(epoch=checkpoint.epoch + 1))
+
+    def _expired(self, checkpoint: Checkpoint) -> bool:
+        """Tell whether pointers behind a checkpoint may be gone by their TTL, or soon."""
+        upto = checkpoint.pos if checkpoint.scan_upto is None else checkpoint.scan_upto
+        return upto < self._now() - self._kept_us
+
+    async def _scan_again(self, name: str, shard: int, checkpoint: Checkpoint, resolved_upto: int) -> None:
+        """Let a subscription that was away for longer than pointers are kept read the streams themselves."""
+        if resolved_upto < self._now() - self._kept_us:
+            return  # nobody has closed the shard for as long: first that, which is soon
+        logger.warning(
+            "subscription %s, shard %d: its checkpoint is older than the feed's pointers, it scans the streams",
+            name,
+            shard,
+        )
+        await self._feed.rescan(name, shard, checkpoint.pos, resolved_upto, checkpoint.epoch)
 
     def _mine(self, workers: Sequence[UUID]) -> set[int]:
         if self.id not in workers:
@@ -308,24 +334,36 @@ class Worker:
         at = workers.index(self.id)
         return {shard for shard in self._shards if shard % len(workers) == at}
 
-    async def _start(self, subscription: Subscription, shard: int, pos: int, epoch: int) -> None:
+    async def _start(self, subscription: Subscription, shard: int, checkpoint: Checkpoint) -> None:
         feed = self._feeds.get(shard)
         if feed is None:
             resolved = (await self._feed.standing(shard)).resolved_upto
             sources = Sources(self._feed.events, self._feed.behind, self._feed.pointers)
             feed = self._feeds[shard] = ShardFeed(sources, shard, resolved)
+        name, epoch = subscription.name, checkpoint.epoch
         tables = CursorTables(
             history=self._feed.history,
             load=self._load,
-            decode=self._store.decode,
-            save=partial(self._save_at, subscription.name, shard, epoch),
+            scan=self._feed.scan,
+            decode=subscription.decode or self._store.decode,
+            save=partial(self._save_at, name, shard, epoch),
+            save_scan=partial(self._save_scan_at, name, shard, epoch),
             park=partial(self._feed.park, shard),
-            parked=partial(self._feed.parked, subscription.name, shard),
+            unpark=partial(self._feed.unpark, name, shard),
+            parked=partial(self._feed.parked, name, shard),
+            parked_streams=partial(self._feed.parked_streams, name, shard),
             owned=self._owned,
         )
-        cursor = Cursor(subscription, feed, tables, pos)
+        cursor: Carried = (
+            WindowCursor(subscription, feed, tables, checkpoint)
+            if subscription.takes == "windows"
+            else Cursor(subscription, feed, tables, checkpoint)
+        )
         task = asyncio.get_running_loop().create_task(cursor.run())
-        self._running[subscription.name, shard] = _Running(cursor, epoch, task)
+        self._running[name, shard] = _Running(cursor, epoch, task)
+
+    async def _save_scan_at(self, subscription: str, shard: int, epoch: int, token: int) -> bool:
+        return await self._feed.save_scan(subscription, shard, token, self.id, epoch)
 
     async def _save_at(self, subscription: str, shard: int, epoch: int, pos: int) -> bool:
         if faults.at is not None:
@@ -347,7 +385,6 @@ class Worker:
             running.task.cancel()
         await asyncio.gather(*(running.task for _, running in let_go), return_exceptions=True)
         for (name, shard), running in let_go:
-            await running.cursor.stop()
             if not give:
                 continue
             with suppress(Overtaken, ClusterError):
@@ -396,9 +433,8 @@ class Worker:
         return something
 
     def _forget(self, shard: int, feed: ShardFeed) -> None:
-        taken = [running.cursor.number for (_, at), running in self._running.items() if at == shard]
-        if taken:
-            feed.taken(min(taken))
+        numbers = [running.cursor.number for (_, at), running in self._running.items() if at == shard]
+        feed.taken(min((number for number in numbers if number is not None), default=feed.count))
 
     def _now(self) -> int:
         return int(awake() * 1e6) + self._node_ahead

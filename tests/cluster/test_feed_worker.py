@@ -136,7 +136,7 @@ async def test_a_worker_that_died_is_replaced_and_nothing_is_skipped(store: Cass
     await asyncio.gather(running, return_exceptions=True)
     for carried in dead._running.values():
         carried.task.cancel()
-        await carried.cursor.stop()
+        await asyncio.gather(carried.task, return_exceptions=True)
     second = await write(store, 10, 3)
     async with working(store, subscription) as heir:
         await until(lambda: len(heir.carried) == 4)
