@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import NamedTuple, Protocol
 
+from cassorm import faults
 from cassorm.errors import OutcomeUnknownError, UnavailableError
 from cassorm.events.event import Recorded
 from cassorm.events.progress import Progress
@@ -88,8 +89,12 @@ class Attempts:
         while True:
             await self._owned()
             try:
+                if faults.at is not None:
+                    faults.at("handler.before")
                 async with asyncio.timeout(subscription.handler_timeout.total_seconds()):
                     await call()
+                if faults.at is not None:
+                    faults.at("handler.after")
             except (UnavailableError, OutcomeUnknownError) as error:
                 # Not the event's fault: parking what an outage meets would park everything.
                 if self.trouble is None:

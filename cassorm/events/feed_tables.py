@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from cassorm import faults
 from cassorm.cql.identifiers import quote_table
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
@@ -259,6 +260,8 @@ class FeedTables:
         async for page in pages:
             for part in parts.of(page):
                 yield part
+            if faults.at is not None:
+                faults.at("scan.after-page")
         for part in parts.rest():
             yield part
 

@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from cassorm import faults
 from cassorm.errors import CassormError
 from cassorm.events.cursor import until_answered
 from cassorm.events.pointers import Pointer
@@ -85,6 +86,8 @@ class WindowCursor:
         while True:
             await self._tables.owned()
             try:
+                if faults.at is not None:
+                    faults.at("handler.before")
                 # A scan takes as long as it takes.
                 async with asyncio.timeout(None if self.scanning else seconds):
                     await subscription.handler(window)
@@ -95,6 +98,8 @@ class WindowCursor:
                     logger.exception("subscription %s, shard %d waits", subscription.name, window.shard)
                 self.trouble = error
             else:
+                if faults.at is not None:
+                    faults.at("handler.after")
                 self.trouble = None
                 return
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
