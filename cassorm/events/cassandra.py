@@ -16,9 +16,12 @@ from cassorm.errors import ConfigurationError, EventStoreError
 from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
 from cassorm.events.event import Event, Recorded
+from cassorm.events.event_index import EventIndex
 from cassorm.events.examination import log_findings
 from cassorm.events.feed_tables import FeedTables
 from cassorm.events.followed import follow
+from cassorm.events.index_tables import IndexTables
+from cassorm.events.inquiry import Inquiry
 from cassorm.events.intent import (
     MAX_APPEND_BYTES,
     MAX_EVENT_BYTES,
@@ -35,6 +38,7 @@ from cassorm.events.pointers import PointerTables, PointerWriter
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
 from cassorm.events.queues import Queues
+from cassorm.events.saved import Listeners, saved
 from cassorm.events.settings import (
     StoreSettings,
     check_settings,
@@ -119,6 +123,8 @@ class CassandraEventStore(EventStore):
         self._most_ahead = int(most_ahead.total_seconds() * 1e6)
         self._pointers: PointerWriter | None = None
         self._feed: FeedTables | None = None
+        self._index: EventIndex | None = None
+        self._listeners = Listeners()
         self._appender = Appender(
             Tables(self._read_state, self._read_rows, self._announce, self._send),
             self._states,
@@ -153,6 +159,18 @@ class CassandraEventStore(EventStore):
                 remedy="Make a store with feed=True: whether there is one is fixed when the store is made",
             )
         return self._feed
+
+    @property
+    def index(self) -> EventIndex:
+        """The index that answers `get_events_by_type` and its like.
+
+        Raises:
+            EventStoreError: the store was not initialised, or was made without a feed.
+        """
+        if self._index is None:
+            tables = IndexTables(self._session, self.keyspace, self.tables, self.settings)
+            self._index = EventIndex(tables, self.feed, self.settings, decode=self.decode, where=self._where)
+        return self._index
 
     async def initialize(self) -> None:
         """Create keyspace, tables and settings where they are missing; check them where they are there.
@@ -218,6 +236,10 @@ class CassandraEventStore(EventStore):
         landed = await outcome
         shard = shard_of(stream, self.settings.shards)
         position = Position(self.settings.store_id, shard, landed.pos, stream, landed.version)
+        if self._listeners:
+            state = self._states.get(stream)
+            of = aggregate_type if state is None else state.aggregate_type
+            await self._listeners.tell(saved(intent, events, of, version=landed.version, pos=landed.pos))
         return Appended(stream, landed.version, position, intent.append_id)
 
     def _ended(self, stream: Stream, outcome: asyncio.Future[Landed], task: asyncio.Task[Landed]) -> None:
@@ -371,6 +393,9 @@ class CassandraEventStore(EventStore):
         low, high = (max(begin, end - size + 1), end) if backwards else (begin, min(end, begin + size - 1))
         task = asyncio.get_running_loop().create_task(self._rows(query, stream, low, high))
         return (task, begin, low - 1) if backwards else (task, high + 1, end)
+
+    def _answer(self, asked: Inquiry) -> AsyncGenerator[Recorded]:
+        return self.index.find(asked)
 
     def subscribe(
         self,

@@ -1,7 +1,8 @@
 """The event store as a dict: for tests, and the shortest reading of the contract."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -9,10 +10,14 @@ from uuid import UUID, uuid4
 from cassorm.errors import ConflictError, StreamTypeError
 from cassorm.events import payload
 from cassorm.events.event import Event, Recorded
+from cassorm.events.inquiry import Inquiry
 from cassorm.events.intent import LOOKBACK, Encoded, Expect, Expected, Intent, Limits, check_stream, other_events, plan
+from cassorm.events.memory_feed import Entry, MemoryFeed
 from cassorm.events.metadata import Metadata
 from cassorm.events.position import Position, shard_of
+from cassorm.events.saved import Listeners, saved
 from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
+from cassorm.events.subscription import Start
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,6 +49,8 @@ class MemoryEventStore(EventStore):
         self._streams: dict[Stream, list[_Row]] = {}
         self._types: dict[Stream, str | None] = {}
         self._snapshots: dict[Stream, dict[int, Snapshot]] = {}
+        self._feed = MemoryFeed()
+        self._listeners = Listeners()
 
     async def append(
         self,
@@ -77,7 +84,13 @@ class MemoryEventStore(EventStore):
         added = [_Row(encoded, intent, first + index) for index, encoded in enumerate(intent.events)]
         self._streams[stream] = rows + added
         self._types.setdefault(stream, aggregate_type)
-        return self._appended(stream, self._streams[stream], len(rows) + len(added))
+        for version, row in enumerate(added, len(rows) + 1):
+            self._feed.add(Entry(stream, version, row.position, row.encoded.event_type, self._types[stream]))
+        appended = self._appended(stream, self._streams[stream], len(rows) + len(added))
+        if self._listeners:
+            pos, version = appended.position.micros, appended.version
+            await self._listeners.tell(saved(intent, events, self._types[stream], version=version, pos=pos))
+        return appended
 
     @staticmethod
     def _find(intent: Intent, rows: list[_Row]) -> int | None:
@@ -132,6 +145,47 @@ class MemoryEventStore(EventStore):
             Metadata.decode(intent.metadata),
             row.position,
         )
+
+    async def _answer(self, asked: Inquiry) -> AsyncGenerator[Recorded]:
+        found = [entry for entry in self._feed.events if asked.low <= entry.pos <= asked.high]
+        if asked.kind == "type":
+            found = [entry for entry in found if entry.event_type == asked.name]
+        elif asked.kind == "aggregate type":
+            found = [entry for entry in found if entry.aggregate_type == asked.name]
+        for entry in sorted(found, key=lambda entry: entry.pos, reverse=asked.backwards):
+            yield self._at(entry)
+
+    async def subscribe(
+        self,
+        name: str,
+        *,
+        from_: Start = Start.BEGINNING,
+        event_types: Iterable[type[Event] | str] | None = None,
+        aggregate_types: Iterable[str] | None = None,
+        pace: object = None,
+    ) -> AsyncGenerator[Recorded]:
+        """Yield the events of all streams to the subscription `name`, as `CassandraEventStore.subscribe` does.
+
+        Checkpoints live as long as the store. Several who subscribe under one name, in one event loop, share the streams.
+        """
+        types = (
+            None
+            if event_types is None
+            else {one if isinstance(one, str) else one.__event_type__ for one in event_types}
+        )
+        aggregates = None if aggregate_types is None else set(aggregate_types)
+
+        def wants(entry: Entry) -> bool:
+            return (types is None or entry.event_type in types) and (
+                aggregates is None or entry.aggregate_type in aggregates
+            )
+
+        async with aclosing(self._feed.follow(name, from_, wants)) as entries:
+            async for entry in entries:
+                yield self._at(entry)
+
+    def _at(self, entry: Entry) -> Recorded:
+        return self._recorded(entry.stream, entry.version, self._streams[entry.stream][entry.version - 1])
 
     async def head(self, stream: Stream) -> StreamHead | None:
         """Return where a stream stands; None when it does not exist."""

@@ -1,15 +1,18 @@
 """The contract of every event store; its promises stand here, not on the implementations."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import NamedTuple, Self
 from uuid import UUID
 
+from cassorm.events import inquiry
 from cassorm.events.event import Event, Recorded
+from cassorm.events.inquiry import Inquiry, Moment
 from cassorm.events.intent import Expect, Expected
 from cassorm.events.position import Position
+from cassorm.events.saved import Listener, Listeners
 
 Stream = UUID | str
 """The id of a stream: a UUID, or text in a store that was created with `id_type="text"`."""
@@ -62,6 +65,8 @@ class EventStore(ABC):
     - An append is never reported as a conflict with itself, and never as failed when it may still land.
     - Appends to one stream from one process queue up in the order of their calls.
     """
+
+    _listeners: Listeners
 
     @abstractmethod
     async def append(
@@ -183,6 +188,63 @@ class EventStore(ABC):
     ) -> Appended:
         """Append events; the name that other toolkits give to `append`."""
         return await self.append(stream, events, expected=expected, aggregate_type=aggregate_type, append_id=append_id)
+
+    def get_events_by_type(
+        self,
+        event_type: type[Event] | str,
+        *,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        backwards: bool = False,
+    ) -> AsyncGenerator[Recorded]:
+        """Yield the events of one type from all streams, oldest first: those from `begin` on, before `end`.
+
+        The type is an event class, of whatever schema version, or a name. A bound is an aware datetime, or a date, which
+        stands for its first moment in UTC. Order and bounds go by the position: the moment at which an event took its
+        place, at or a little behind its `timestamp`. Each stream's events come in their order.
+
+        Raises:
+            QueryError: no event type, or no moment.
+            EventStoreError: while iterating: the store has no index of its events; the error says how to make one.
+
+        Source: docs/how-to/query-events.md.
+        """
+        return self._answer(inquiry.by_type(event_type, begin, end, backwards=backwards))
+
+    def get_events_by_aggregate_type(
+        self,
+        aggregate_type: str,
+        *,
+        begin: Moment | None = None,
+        end: Moment | None = None,
+        backwards: bool = False,
+    ) -> AsyncGenerator[Recorded]:
+        """Yield the events of all streams of one aggregate type; otherwise as `get_events_by_type`."""
+        return self._answer(inquiry.by_aggregate_type(aggregate_type, begin, end, backwards=backwards))
+
+    def get_events_by_date_range(
+        self, begin: Moment | None = None, end: Moment | None = None, *, backwards: bool = False
+    ) -> AsyncGenerator[Recorded]:
+        """Yield the events of all streams from `begin` on, before `end`; otherwise as `get_events_by_type`."""
+        return self._answer(inquiry.by_date(begin, end, backwards=backwards))
+
+    @abstractmethod
+    def _answer(self, asked: Inquiry) -> AsyncGenerator[Recorded]:
+        """Yield the events that an inquiry is about, in the order of their positions."""
+
+    def on(self, what: str, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each event that this store object appends from now on; what is returned ends that.
+
+        `what` is "event_saved". The events of an append are told once it has landed, before `append` returns; a listener
+        may be async, and is awaited. What it raises is logged: the event stands. This is for counters and caches of this
+        process, and is **no subscription**: it does not tell what other processes append, nor what landed when this one
+        crashed, or its caller was cancelled, before it was told. An append sent again is told again, with the same
+        event ids. What must happen for each event is the work of `subscribe`.
+
+        Raises:
+            QueryError: `what` is something else, or `listener` cannot be called.
+        """
+        return self._listeners.on(what, listener)
 
     async def exists(self, stream: Stream) -> bool:
         """Tell whether the stream has events."""
