@@ -63,7 +63,7 @@ class WindowCursor:
             await self._hand_over(Window(self._feed.shard, begun, upto, whole, lambda: self._scanned(begun, upto)))
             if not await self._tables.save(upto):
                 raise Overtaken
-            self.checkpoint = upto
+            self.checkpoint = self.done_upto = upto
             self._scan_upto = None
         while True:
             self._feed.news.clear()
