@@ -9,7 +9,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "reference" / "performance.md"
 PEERS = {"async_cassandra": "async-cassandra", "bare": "the bare driver", "bare_dicts": "the bare driver"}
 BEGIN, END = "<!-- figures: python -m benchmarks.tables -->", "<!-- end of figures -->"
-ORDER = ("write", "read", "append", "replay", "load", "orm", "scan", "compare")
+ORDER = (
+    *("write", "read", "append", "replay", "load", "orm", "scan", "compare"),
+    *("feed-append", "feed-lag", "feed-catchup", "feed-idle"),
+)
 
 
 def main() -> None:
@@ -36,7 +39,7 @@ def section(values: dict[str, Any]) -> str:
     what, command = values["benchmark"], f"cassorm bench {values['benchmark']} --local"
     if what == "compare":
         command = "python -m benchmarks.compare"
-    body = {"replay": replay, "load": load, "scan": scan, "compare": peers}.get(what, compared)(values)
+    body = BODIES.get(what, compared)(values)
     return f"### {what}\n\n`{command}`; {place(values)}.\n\n{body}"
 
 
@@ -163,9 +166,83 @@ def peers(values: dict[str, Any]) -> str:
     )
 
 
+def feed_append(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = ["feed | in flight | per s | p50 ms | p95 ms | p99 ms | CPU s/1,000 | alone, p50 ms", "--- | " * 7 + "---"]
+    for side in ("off", "on"):
+        each = figures[side]
+        delays = each["latency"]
+        rows.append(
+            f"{side} | {each['concurrency']} | {each['per_s']:,.0f} | {delays['p50_ms']:.1f} | {delays['p95_ms']:.1f} | "
+            f"{delays['p99_ms']:.1f} | {each['cpu_s_per_1000']:.3f} | {each['alone']['p50_ms']:.2f}"
+        )
+    rows.append(f"**ratio** | | **{figures['ratio']:.2f}** | | | | {figures['cpu_ratio']:.2f} | |")
+    counted = "; ".join(f"{row['counted']:,} rows of {row['table']}" for row in figures["verified"])
+    return (
+        f"{table(rows)}\n\nCounted afterwards: {counted}, none missing; {figures['pointers']:,} pointers, "
+        f"{figures['abandoned']:,} of them to positions that were given up."
+    )
+
+
+def feed_lag(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = [
+        "from an append's return to its row seen | p50 ms | p95 ms | p99 ms | max ms",
+        "--- | --- | --- | --- | ---",
+    ]
+    for name, what in (("lag", "all"), ("first_second", "those of the first second")):
+        delays = figures[name]
+        rows.append(
+            f"{what} | {delays['p50_ms']:.1f} | {delays['p95_ms']:.1f} | {delays['p99_ms']:.1f} | {delays['max_ms']:.1f}"
+        )
+    if figures["first_after_idle_ms"] is not None:
+        rows.append(
+            f"the first after {figures['idle_seconds']:g} s without any | {figures['first_after_idle_ms']:.1f} | | |"
+        )
+    return (
+        f"{table(rows)}\n\n{figures['events']:,} events at {figures['rate']:g} a second for {figures['seconds']:g} s, "
+        f"in {figures['streams']:,} streams; none missing. The worker took {figures['worker_cpu']:.0%} of a core."
+    )
+
+
+def feed_catchup(values: dict[str, Any]) -> str:
+    figures = values["figures"]
+    rows = [
+        f"catch-up of {figures['events']:,} events | events/s | CPU s/1,000 | MB behind a tenth | MB at most",
+        "--- | --- | --- | --- | ---",
+    ]
+    for name, what in (("each", "a handler that writes for each event"), ("folded", "folded, a write a stream")):
+        each = figures[name]
+        resident = each["resident"]
+        rows.append(
+            f"{what} | {each['per_s']:,.0f} | {each['cpu_s_per_1000']:.3f} | "
+            f"{resident['after_tenth_bytes'] / 1e6:.0f} | {resident['peak_bytes'] / 1e6:.0f}"
+        )
+    return f"{table(rows)}\n\nIn {figures['streams']:,} streams. The worker is a process of its own on the same cores."
+
+
+def feed_idle(values: dict[str, Any]) -> str:
+    rows = ["idle worker | share of a core | statements/s", "--- | --- | ---"]
+    for name in ("few", "many"):
+        each = values["figures"][name]
+        rows.append(f"{each['streams']:,} streams | {each['cpu']:.2%} | {each['queries_per_s']:.1f}")
+    return table(rows)
+
+
 def table(rows: list[str]) -> str:
     return "\n".join(f"| {row} |" for row in rows)
 
+
+BODIES = {
+    "replay": replay,
+    "load": load,
+    "scan": scan,
+    "compare": peers,
+    "feed append": feed_append,
+    "feed lag": feed_lag,
+    "feed catchup": feed_catchup,
+    "feed idle": feed_idle,
+}
 
 if __name__ == "__main__":
     main()

@@ -214,7 +214,7 @@ class Compare:
     async def _verify(self, worker: Worker) -> Verified:
         own = table.written(worker.name)
         found = await count_rows(self.place.session, self.place.keyspace, Counted(own, "id"), worker.rows)
-        return Verified(worker.name, own, worker.rows, worker.unanswered, found)  # type: ignore[arg-type]
+        return Verified(worker.name, own, worker.rows, worker.unanswered, found)
 
     def _figures(self, operation: Operation, workers: Sequence[Worker]) -> dict[str, Figures]:
         best = {worker.name: self._best(operation, worker.name) for worker in workers}

@@ -1,6 +1,9 @@
 """Where a benchmark runs: a cluster, and a keyspace that lives as long as the benchmark."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import uuid4
@@ -38,3 +41,11 @@ async def open_place(settings: Settings, *, local: bool, replication: int = 1) -
             yield Place(session, keyspace, found, settings)
         finally:
             await session.ddl(f"DROP KEYSPACE IF EXISTS {quote_keyspace(keyspace)}")
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The loop that production runs on, where it is installed."""
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    return factory

@@ -53,7 +53,7 @@ class Turn:
 class Verified:
     """Rows of a side: how many were acknowledged, how many may be there besides, how many are."""
 
-    side: Side
+    side: str
     table: str
     acknowledged: int
     unanswered: int

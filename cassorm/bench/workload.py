@@ -96,6 +96,22 @@ class Workload(_Form):
     """... and that of the other."""
     loads: Annotated[int, Field(ge=3, le=100_000)] = 300
     """How often `load` loads each."""
+    feed_rate: Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=100_000)] = 500.0
+    """The events a second that `feed lag` appends, ..."""
+    feed_seconds: Seconds = 60.0
+    """... for so long, ..."""
+    feed_streams: Count = 1_000
+    """... to any of so many streams."""
+    idle_seconds: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3600)] = 60.0
+    """After so long without any, `feed lag` appends one more; 0 leaves it out."""
+    catchup_events: Count = 200_000
+    """How many events there are for `feed catchup`, ten in a stream."""
+    catchup_rounds: Annotated[int, Field(ge=1, le=1000)] = 3
+    """How often it catches up in each way."""
+    idle_streams: Count = 10_000
+    """The many streams of `feed idle`."""
+    idle_watch_seconds: Seconds = 30.0
+    """How long it watches a worker."""
 
     @model_validator(mode="after")
     def _whole(self) -> "Workload":
@@ -122,6 +138,14 @@ class Workload(_Form):
                 "replay_events": min(self.replay_events, 2_000),
                 "long_stream": min(self.long_stream, 2_000),
                 "loads": min(self.loads, 5),
+                "feed_rate": min(self.feed_rate, 100),
+                "feed_seconds": min(self.feed_seconds, 1),
+                "feed_streams": min(self.feed_streams, 20),
+                "idle_seconds": min(self.idle_seconds, 0.5),
+                "catchup_events": min(self.catchup_events, 200),
+                "catchup_rounds": 1,
+                "idle_streams": min(self.idle_streams, 30),
+                "idle_watch_seconds": min(self.idle_watch_seconds, 0.3),
             }
         )
 

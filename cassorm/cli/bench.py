@@ -1,8 +1,6 @@
 """`cassorm bench`: the public API beside the bare driver, and what whole streams cost, on any Cassandra or ScyllaDB."""
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -17,9 +15,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from cassorm.bench.feed_append import FeedAppend, feed_append
+from cassorm.bench.feed_catchup import Catchup, Idle, feed_catchup, feed_idle
+from cassorm.bench.feed_lag import Lag, feed_lag
+from cassorm.bench.feed_report import FeedReport
 from cassorm.bench.machine import machine, versions
 from cassorm.bench.measured import Measured
-from cassorm.bench.place import Place, open_place
+from cassorm.bench.place import Place, loop_factory, open_place
 from cassorm.bench.report import Report, as_json_data, make_report, save
 from cassorm.bench.runner import Progress as Tell
 from cassorm.bench.runner import Runner
@@ -44,6 +46,16 @@ class What(StrEnum):
     REPLAY = "replay"
     LOAD = "load"
     SCAN = "scan"
+    FEED = "feed"
+
+
+class Part(StrEnum):
+    """What is measured of the feed."""
+
+    APPEND = "append"
+    LAG = "lag"
+    CATCHUP = "catchup"
+    IDLE = "idle"
 
 
 COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read", What.ORM: "orm"}
@@ -52,6 +64,15 @@ STREAMS: Mapping[What, Callable[[Place, Workload, Tell], Awaitable[Load | Replay
     What.LOAD: load,
     What.SCAN: scan,
 }
+FEEDS: Mapping[Part, Callable[[Place, Workload, Tell], Awaitable[FeedAppend | Lag | Catchup | Idle]]] = {
+    Part.APPEND: feed_append,
+    Part.LAG: feed_lag,
+    Part.CATCHUP: feed_catchup,
+    Part.IDLE: feed_idle,
+}
+
+
+Reported = Report | StreamReport | FeedReport
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,7 @@ class Asked:
 @app.command()
 def bench(
     what: Annotated[What, typer.Argument(help="What to measure.", show_default=False)],
+    part: Annotated[Part | None, typer.Argument(help="What of the feed.", show_default=False)] = None,
     *,
     hosts: Annotated[
         str | None, typer.Option(help="Hosts to connect to, with commas; else CASSORM_HOSTS.", metavar="HOST:PORT")
@@ -91,10 +113,19 @@ def bench(
     afterwards. scan reads a whole table, replay a long stream of events; load loads an aggregate with a very long
     stream and a snapshot.
 
+    feed append sets appends with a feed beside appends without; feed lag tells when their effect can be read, feed
+    catchup how fast a subscription comes from the beginning to the present, feed idle what one costs that waits.
+
     Everything happens in a keyspace of its own, dropped in the end. Exit code 1: the figures are void, and why.
     """
     if local and hosts is not None:
         raise ConfigurationError("--local and --hosts are both there", where="cassorm bench", remedy="Give one of them")
+    if (what is What.FEED) != (part is not None):
+        raise ConfigurationError(
+            f"{what.value} {'has no part ' + part.value if part is not None else 'needs a part'}",
+            where="cassorm bench",
+            remedy=f"Measure `feed` with one of {', '.join(Part)}, and anything else without",
+        )
     found = load_workload(workload) if workload is not None else Workload()
     found = found.quick() if quick else found
     if warmup is not None:
@@ -102,7 +133,10 @@ def bench(
     asked = Asked(hosts, local, found, replication)
     # What a store says of the cluster at its start is for `cassorm doctor`: here it would stand between the figures.
     logging.getLogger("cassorm.events").setLevel(logging.ERROR)
-    report = run(_compare(what, asked) if what in COMPARED else _streams(what, asked), loop_factory=_loop_factory())
+    measuring = (
+        _feed(part, asked) if part is not None else _compare(what, asked) if what in COMPARED else _streams(what, asked)
+    )
+    report = run(measuring, loop_factory=loop_factory())
     values = as_json_data(report)
     if results is not None:
         save(values, results)
@@ -112,7 +146,7 @@ def bench(
         raise typer.Exit(NEGATIVE)
 
 
-async def _compare(what: What, asked: Asked) -> Report | StreamReport:
+async def _compare(what: What, asked: Asked) -> Reported:
     started, here = datetime.now(UTC), machine()
     async with _settings(asked) as settings, _place(settings, asked) as at:
         # Needs a driver: `connect` has said so by now if there is none.
@@ -135,12 +169,20 @@ async def _compare(what: What, asked: Asked) -> Report | StreamReport:
     )
 
 
-async def _streams(what: What, asked: Asked) -> Report | StreamReport:
+async def _streams(what: What, asked: Asked) -> Reported:
     started, here = datetime.now(UTC), machine()
     async with _settings(asked) as settings, _place(settings, asked) as at:
         with _bar(what) as tell:
             figures = await STREAMS[what](at, asked.workload, tell)
     return StreamReport(what.value, started, here, versions(), at.engine, asked.workload, figures)
+
+
+async def _feed(part: Part, asked: Asked) -> Reported:
+    started, here = datetime.now(UTC), machine()
+    async with _settings(asked) as settings, _place(settings, asked) as at:
+        with _bar(f"feed {part.value}") as tell:
+            figures = await FEEDS[part](at, asked.workload, tell)
+    return FeedReport(f"feed {part.value}", started, here, versions(), at.engine, asked.workload, figures)
 
 
 def _place(settings: Settings, asked: Asked) -> AbstractAsyncContextManager[Place]:
@@ -171,11 +213,3 @@ def _bar(what: str) -> Iterator[Tell]:
     with Progress(*parts, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=1.0)
         yield lambda doing, done: bar.update(task, description=f"{what}: {doing}", completed=done)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop that production runs on, where it is installed."""
-    if importlib.util.find_spec("uvloop") is None:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
-    return factory

@@ -25,7 +25,9 @@ async def bench(*arguments: str) -> tuple[int, str, str]:
 
 async def measured(what: str, hosts: list[str], results: Path) -> dict[str, Any]:
     """The results of a quick run; a void one is fine here where only the machine was too busy."""
-    code, out, err = await bench(what, "--hosts", ",".join(hosts), "--quick", "--json", "--results", str(results))
+    code, out, err = await bench(
+        *what.split(), "--hosts", ",".join(hosts), "--quick", "--json", "--results", str(results)
+    )
     assert code in (0, 1), err
     found: dict[str, Any] = json.loads(out)
     assert found == json.loads(await asyncio.to_thread(results.read_text))
@@ -89,6 +91,50 @@ async def test_a_scan_reads_every_row_in_each_of_three_ways(cassandra_hosts: lis
     assert found["tuples_ratio"] > 0
     assert found["models_ratio"] > 0
     assert 0 < found["resident"]["after_tenth_bytes"] <= found["resident"]["peak_bytes"]
+
+
+async def test_appends_with_a_feed_stand_beside_appends_without_and_each_has_its_pointer(
+    cassandra_hosts: list[str], tmp_path: Path
+) -> None:
+    found = (await measured("feed append", cassandra_hosts, tmp_path / "r.json"))["figures"]
+    assert found["ratio"] > 0
+    assert [row["table"] for row in found["verified"]] == ["events_off", "events"]
+    for row in found["verified"]:
+        assert row["counted"] == row["acknowledged"] > 0
+    assert found["pointers"] >= found["verified"][1]["counted"]
+    for side in ("off", "on"):
+        assert found[side]["alone"]["p50_ms"] > 0
+
+
+async def test_the_lag_is_that_of_every_event_and_of_one_after_a_pause(
+    cassandra_hosts: list[str], tmp_path: Path
+) -> None:
+    found = (await measured("feed lag", cassandra_hosts, tmp_path / "r.json"))["figures"]
+    assert found["events"] > 50
+    assert (found["failed"], found["missing"]) == (0, 0)
+    assert 0 < found["lag"]["p50_ms"] <= found["lag"]["max_ms"]
+    assert found["first_after_idle_ms"] > 0
+    assert found["worker_queries_per_s"] > 0
+
+
+async def test_a_catch_up_handles_all_events_and_an_idle_worker_is_watched(
+    cassandra_hosts: list[str], tmp_path: Path
+) -> None:
+    found = (await measured("feed catchup", cassandra_hosts, tmp_path / "r.json"))["figures"]
+    assert (found["events"], found["streams"]) == (200, 20)
+    for way, rows in (("each", 200), ("folded", 20)):
+        assert found[way]["rows"] == rows
+        assert found[way]["per_s"] > 0
+    found = (await measured("feed idle", cassandra_hosts, tmp_path / "r.json"))["figures"]
+    assert (found["few"]["streams"], found["many"]["streams"]) == (10, 30)
+    assert found["many"]["queries_per_s"] > 0
+
+
+async def test_the_feed_is_measured_in_parts(tmp_path: Path) -> None:
+    for arguments in (["feed"], ["write", "lag"]):
+        code, _, err = await bench(*arguments)
+        assert code == 2
+        assert "one of append, lag, catchup, idle" in err
 
 
 async def test_a_workload_file_is_what_is_run_and_the_keyspace_is_gone_afterwards(
