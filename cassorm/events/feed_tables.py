@@ -45,7 +45,7 @@ class FeedTables:
             f"INSERT INTO {marks} (shard, begun, closing, resolved_upto, epoch) VALUES (?, ?, ?, ?, 0) IF NOT EXISTS"
         )
         self._standings = f"SELECT shard, begun, closing, resolved_upto, owner, epoch FROM {marks} WHERE shard IN ?"
-        self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ? AND closing = ? AND resolved_upto = ?"
+        self._claim = f"UPDATE {marks} SET owner = ?, epoch = ? WHERE shard = ? IF epoch = ?"
         self._close = f"UPDATE {marks} SET closing = ? WHERE shard = ? IF owner = ? AND epoch = ? AND closing < ?"
         self._resolve = (
             f"UPDATE {marks} SET resolved_upto = ? WHERE shard = ? IF owner = ? AND epoch = ? AND resolved_upto < ?"
@@ -138,14 +138,13 @@ class FeedTables:
         """Return what the marks of these shards say."""
         return {shard: Standing(*rest) for shard, *rest in await self._rows(self._standings, [*shards])}
 
-    async def claim(self, shard: int, owner: UUID, known: Standing) -> bool:
-        """Own the shard under the next epoch if it still stands as `known` says, to the last mark."""
-        params = (owner, known.epoch + 1, shard, known.epoch, known.closing, known.resolved_upto)
-        if (await self._conditional(self._claim, params)).applied:
+    async def claim(self, shard: int, owner: UUID, epoch: int) -> bool:
+        """Own the shard under the next epoch if it still stands at this one."""
+        if (await self._conditional(self._claim, (owner, epoch + 1, shard, epoch))).applied:
             return True
         # Its own first copy, when that was not answered, looks like another's claim.
         found = await self.standing(shard)
-        return (found.owner, found.epoch) == (owner, known.epoch + 1)
+        return (found.owner, found.epoch) == (owner, epoch + 1)
 
     async def close(self, shard: int, upto: int, owner: UUID, epoch: int) -> bool:
         """Publish up to where the shard is closed to writers, if it is still owned under this epoch.

@@ -41,11 +41,15 @@ class Standing(NamedTuple):
 
 
 class ResolverTables(NamedTuple):
-    """What resolving asks of the store. The writes are conditional, and sent again until their outcome is known."""
+    """What resolving asks of the store. The writes are conditional, and sent again until their outcome is known.
+
+    Marks only rise: one that stands as high already, under this owner and epoch, is as good as written. Were it set back,
+    by a copy of an earlier write that was given up and arrives late, a writer might find room where readers have passed.
+    """
 
     standing: Callable[[int], Awaitable[Standing]]
-    claim: Callable[[int, UUID, Standing], Awaitable[bool]]
-    """Own a shard under the next epoch; False when it no longer stands as told, in any part."""
+    claim: Callable[[int, UUID, int], Awaitable[bool]]
+    """Own a shard under the epoch after the one given; False when another claimed it meanwhile."""
     close: Callable[[int, int, UUID, int], Awaitable[bool]]
     resolve: Callable[[int, int, UUID, int], Awaitable[bool]]
     pointers: Callable[[int, int, int, int], Awaitable[tuple[list[Pointer], int]]]
@@ -86,9 +90,8 @@ class Resolver:
 
     async def claim(self, known: Standing) -> bool:
         """Own the shard from now on; False when it changed hands since `known` was read."""
-        # Marks that a former owner, on its way out, has moved since would be set back by our first round: then a writer
-        # might find room again where readers have passed.
-        if not await self._tables.claim(self.shard, self.owner, known):
+        # A former owner, on its way out, may have moved the marks since `known` was read: they only rise.
+        if not await self._tables.claim(self.shard, self.owner, known.epoch):
             return False
         self.epoch = known.epoch + 1
         self._closing, self.resolved_upto = known.closing, known.resolved_upto

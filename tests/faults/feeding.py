@@ -37,6 +37,13 @@ async def owner_of(feed: FeedTables, shard: int, tables: ResolverTables | None =
     return resolver
 
 
+async def until(condition: Callable[[], bool], timeout_s: float = 20, every_s: float = 0.1) -> None:
+    """Return when something is so; raise TimeoutError when it is not so in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(every_s)
+
+
 class Held:
     """Stands before one step of a writer or resolver: its first call waits until it is let go."""
 
