@@ -65,6 +65,9 @@ class Carried(Protocol):
     async def drain(self) -> None:
         """Return when everything that the feed has brought is handled; at once while it catches up."""
 
+    async def finish(self) -> None:
+        """Return when what is being handled is handled; nothing more is begun."""
+
 
 class _Waiting(NamedTuple):
     progress: Progress
@@ -150,6 +153,7 @@ class Cursor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._blocked: dict[Stream, int] = {}
+        self._ending = False
 
     @property
     def trouble(self) -> BaseException | None:
@@ -175,7 +179,7 @@ class Cursor:
         async with self._group:
             if self._begun.scan_upto is not None:
                 await self._catch_up(self._begun.scan_upto, self._begun.scan_token or -(2**63))
-            while True:
+            while not self._ending:
                 await self._read_history()
                 await self._follow()
 
@@ -190,6 +194,8 @@ class Cursor:
                 scan.taken_upto = part.token
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self._ending:
+            return  # what waits is not handled: the next owner goes on from the token that is noted
         if not await self._tables.save(upto):
             raise Overtaken
         self.checkpoint = upto
@@ -256,7 +262,7 @@ class Cursor:
     async def _work(self, stream: Stream) -> None:
         lane = self._lanes[stream]
         async with self._slots:
-            while lane:
+            while lane and not self._ending:
                 waiting = [lane.popleft()]
                 events = waiting[0].events
                 if self.subscription.takes == "streams":
@@ -327,6 +333,12 @@ class Cursor:
             await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(0))
         if self.number is not None:
             self._progress.taken_upto = max(self._progress.taken_upto, self._feed.complete_upto)
+
+    async def finish(self) -> None:
+        """Return when what is being handled is handled; nothing more is begun."""
+        self._ending = True
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     # -- the checkpoint ------------------------------------------------------------------------------------------
 

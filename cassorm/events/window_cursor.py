@@ -47,6 +47,9 @@ class WindowCursor:
         self._feed = feed
         self._tables = tables
         self._scan_upto = checkpoint.scan_upto
+        self._ending = False
+        self._at_work = asyncio.Lock()
+        """Held while a window is handled, and until that is noted."""
         self._left_out: set[tuple[Stream, int]] = set()
         self._failed: Counter[tuple[Stream, int]] = Counter()
 
@@ -73,9 +76,12 @@ class WindowCursor:
                 continue
             pointers = await self._tables.history(self._feed.shard, low, upto)
             high = pointers[-1].pos if pointers else upto
-            if any(self.subscription.may_want(pointer) for pointer in pointers):
-                await self._hand_over(Window(self._feed.shard, low, high, False, self._following(pointers)))
-            self.done_upto = high
+            async with self._at_work:
+                if self._ending:
+                    return
+                if any(self.subscription.may_want(pointer) for pointer in pointers):
+                    await self._hand_over(Window(self._feed.shard, low, high, False, self._following(pointers)))
+                self.done_upto = high
 
     async def _hand_over(self, window: Window) -> None:
         """Return when the handler has taken the window, without the events that it cannot take."""
@@ -162,6 +168,12 @@ class WindowCursor:
 
     async def drain(self) -> None:
         """Return at once: what is not handed over is left to the next owner."""
+
+    async def finish(self) -> None:
+        """Return when the window that is being handled is handled; no other is begun."""
+        self._ending = True
+        async with self._at_work:
+            return
 
     async def save(self) -> None:
         """Move the checkpoint to where everything is handled.

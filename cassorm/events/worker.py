@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 
 from cassorm import faults
 from cassorm.errors import ClusterError
+from cassorm.events.alive import Alive, awake
 from cassorm.events.cursor import Carried, Cursor
 from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
@@ -39,15 +40,6 @@ _FAR_BEHIND_US = 60_000_000
 """So far behind the present a shard is not looked ahead in: it is closed step by step until it is nearer."""
 _MANY = 500
 """So many pointers are too many to be read each second for what may be new among them."""
-_LEASES_KEPT = 20
-"""After so many leases without a sign of life a worker's row is removed."""
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Counts the time for which the machine was suspended, where there is such a clock."""
-
-
-def awake() -> float:
-    """Return seconds of a clock that nobody sets."""
-    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,48 +64,22 @@ class Pace:
     """How often a shard in which nothing happens is closed all the same."""
 
 
-class Alive:
-    """Who is alive, by signs of life that change."""
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """How a subscription stands in a shard: up to which position everything is handled, and what that is worth.
 
-    def __init__(self, lease_s: float) -> None:
-        self._lease_s = lease_s
-        self._seen: dict[UUID, tuple[int, float, frozenset[str]]] = {}
-        self._begun = awake()
+    `behind_s` is 0 when everything that is known to be there is handled. `handled` and `per_s` count since this worker
+    took it up; `trouble` is what keeps it from going on at the moment.
+    """
 
-    def saw(self, beats: dict[UUID, tuple[int, frozenset[str]]]) -> None:
-        """Take note of all signs of life."""
-        now = awake()
-        for worker, (beat, subscriptions) in beats.items():
-            known = self._seen.get(worker)
-            changed = known is None or known[0] != beat
-            self._seen[worker] = (beat, now if changed or known is None else known[1], subscriptions)
-        for worker in self._seen.keys() - beats.keys():
-            del self._seen[worker]
-
-    def workers(self, subscription: str | None = None) -> list[UUID]:
-        """Return those who are alive, sorted; only those who carry a subscription if one is named."""
-        now = awake()
-        return sorted(
-            worker
-            for worker, (_, changed, subscriptions) in self._seen.items()
-            if now - changed < self._lease_s and (subscription is None or subscription in subscriptions)
-        )
-
-    def forgotten(self) -> UUID | None:
-        """Return one who has given no sign of life for so long that nobody needs to know of it any more."""
-        now = awake()
-        return next(
-            (worker for worker, (_, changed, _) in self._seen.items() if now - changed > _LEASES_KEPT * self._lease_s),
-            None,
-        )
-
-    def gone(self, owner: UUID | None) -> bool:
-        """Tell whether an owner has given no sign of life for the lease; it cannot be told before that has passed."""
-        if owner is None:
-            return True
-        known = self._seen.get(owner)
-        since = self._begun if known is None else known[1]
-        return awake() - since >= self._lease_s
+    subscription: str
+    shard: int
+    done_upto: int
+    behind_s: float
+    scanning: bool
+    handled: int
+    per_s: float
+    trouble: str | None
 
 
 @dataclass(slots=True)
@@ -121,6 +87,7 @@ class _Running:
     cursor: Carried
     epoch: int
     task: asyncio.Task[None]
+    since: float
 
     @property
     def ended(self) -> bool:
@@ -205,6 +172,27 @@ class Worker:
     def carried(self) -> list[tuple[str, int]]:
         """The subscriptions and shards that this worker carries at the moment."""
         return sorted(self._running)
+
+    def status(self) -> list[Carrying]:
+        """Return how each subscription stands in each shard that this worker carries, sorted by both."""
+        return [self._status(*key) for key in self.carried]
+
+    def _status(self, name: str, shard: int) -> Carrying:
+        running, now = self._running[name, shard], self._now()
+        cursor, trouble = running.cursor, running.cursor.trouble
+        feed = self._feeds[shard]
+        # What is complete and published is there to be handled: nothing else is waited for.
+        behind = cursor.scanning or cursor.done_upto < feed.complete_upto or bool(feed.published)
+        return Carrying(
+            subscription=name,
+            shard=shard,
+            done_upto=cursor.done_upto,
+            behind_s=max(0.0, (now - cursor.done_upto) / 1e6) if behind else 0.0,
+            scanning=cursor.scanning,
+            handled=cursor.handled,
+            per_s=cursor.handled / max(awake() - running.since, 1e-3),
+            trouble=None if trouble is None else f"{type(trouble).__name__}: {trouble}",
+        )
 
     async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]], pause: timedelta) -> None:
         while not self._stopping.is_set():
@@ -360,7 +348,7 @@ class Worker:
             else Cursor(subscription, feed, tables, checkpoint)
         )
         task = asyncio.get_running_loop().create_task(cursor.run())
-        self._running[name, shard] = _Running(cursor, epoch, task)
+        self._running[name, shard] = _Running(cursor, epoch, task, awake())
 
     async def _save_scan_at(self, subscription: str, shard: int, epoch: int, token: int) -> bool:
         return await self._feed.save_scan(subscription, shard, token, self.id, epoch)
@@ -381,6 +369,11 @@ class Worker:
         """Stop handling, and leave the checkpoints where everything is handled."""
         # Several of this worker's tasks may let go of the same.
         let_go = [(key, self._running.pop(key)) for key in keys if key in self._running]
+        if give:
+            # What its handlers are at is done, and handed over as done.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.pace.grace.total_seconds()):
+                    await asyncio.gather(*(running.cursor.finish() for _, running in let_go))
         for (_, _), running in let_go:
             running.task.cancel()
         await asyncio.gather(*(running.task for _, running in let_go), return_exceptions=True)
@@ -414,12 +407,16 @@ class Worker:
         overlap = int(self.pace.overlap.total_seconds() * 1e6)
         # What is let go of meanwhile is looked at once more, and harms nobody. Where much has gathered while nobody
         # looked, closing brings it, by and by.
-        feeds = {shard: feed for shard, feed in self._feeds.items() if now - feed.looked_upto < _FAR_BEHIND_US}
+        feeds = dict(self._feeds)
+        for shard, feed in self._feeds.items():
+            feed.looked_upto = max(feed.looked_upto, feed.complete_upto)
+            if now - feed.looked_upto >= _FAR_BEHIND_US:
+                del feeds[shard]
         if not feeds:
             return False
         low = min(feed.looked_upto for feed in feeds.values()) - overlap
         low = max(low, min(feed.complete_upto for feed in feeds.values()))
-        found = await self._feed.news(sorted(feeds), low, now + _FAR_AHEAD_US)
+        found = await self._feed.news(sorted(feeds), low, self._latest())
         by_shard: dict[int, list[Pointer]] = {}
         for pointer in found:
             by_shard.setdefault(pointer.shard, []).append(pointer)
@@ -439,6 +436,10 @@ class Worker:
     def _now(self) -> int:
         return int(awake() * 1e6) + self._node_ahead
 
+    def _latest(self) -> int:
+        """Return up to where to look for pointers: wherever a writer's clock may stand, or the node's."""
+        return max(self._now(), time.time_ns() // 1000) + _FAR_AHEAD_US
+
     async def _resolve(self, trail: timedelta | None = None) -> None:
         """Close the shards of this worker where there is something to close, and learn how far the others are."""
         upto = self._now() - int((self.pace.trail if trail is None else trail).total_seconds() * 1e6)
@@ -446,7 +447,7 @@ class Worker:
         busy = {shard for shard, resolver in resolvers.items() if self._is_busy(shard, resolver, upto)}
         quiet = resolvers.keys() - busy
         if quiet:
-            busy |= await self._late(quiet, upto)
+            busy |= await self._late(quiet)
         # Each for itself: replicas that do not answer shall hold up their own shards only.
         failures = await asyncio.gather(
             *(self._close(shard, resolvers[shard], upto) for shard in sorted(busy)),
@@ -466,7 +467,7 @@ class Worker:
             or (feed is not None and bool(feed.published or feed.unsettled))
         )
 
-    async def _late(self, shards: Collection[int], upto: int) -> set[int]:
+    async def _late(self, shards: Collection[int]) -> set[int]:
         """Return those of these shards in which there are pointers behind what is resolved.
 
         Nobody may have looked ahead there, or not at the right moment: a writer that stood still writes its pointer
@@ -475,7 +476,7 @@ class Worker:
         resolved = {shard: self._resolvers[shard].resolved_upto for shard in shards if shard in self._resolvers}
         if not resolved:
             return set()
-        found = await self._feed.news(sorted(resolved), min(resolved.values()), upto + _FAR_AHEAD_US)
+        found = await self._feed.news(sorted(resolved), min(resolved.values()), self._latest())
         if len(found) > _MANY:
             # Most of them are resolved, in shards that were closed later than others: close all, and it is far less.
             return set(resolved)
