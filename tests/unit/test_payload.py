@@ -3,7 +3,9 @@
 import collections
 import enum
 import itertools
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
@@ -12,11 +14,22 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, PrivateAttr, SecretStr, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from cassorm import Event, Value
 from cassorm.errors import CatalogError
-from cassorm.events import payload
+from cassorm.events import payload, plain
 from cassorm.events.event import type_catalog
 from cassorm.events.payload import same
 
@@ -302,3 +315,98 @@ def test_a_literal_of_text_that_looks_like_a_type_is_fine() -> None:
         way: Literal["bytes", "str"]
 
     assert payload.load("Chosen", 1, payload.JSON, payload.dump(Chosen(way="bytes"))) == Chosen(way="bytes")
+
+
+class TestPlain:
+    """What need not be read again: the same events come back equal as when it is."""
+
+    def test_plain_fields_are_known_as_such(self) -> None:
+        class Plain(Event, name="tests.plain.Plain"):
+            text: str
+            count: int | None = None
+            price: Decimal = Decimal(0)
+
+        assert plain.comes_back(Plain(text="x"), payload._CONFIGURED)
+        assert plain.comes_back(Plain(text="x", count=3, price=Decimal("1.50")), payload._CONFIGURED)
+        odd: list[dict[str, Any]] = [
+            {"text": "x", "count": 2**63},
+            {"text": "x", "price": Decimal("NaN")},
+            {"text": type("Text", (str,), {})("x")},
+            {"text": "x", "count": True},
+            {},
+        ]
+        for values in odd:
+            made = Plain.model_construct(**values)
+            assert not plain.comes_back(made, payload._CONFIGURED), values
+
+    @pytest.mark.parametrize(
+        "field",
+        [
+            Annotated[int, Field(gt=0)],
+            Annotated[str, AfterValidator(str.upper)],
+            Annotated[str, PlainSerializer(str.upper)],
+            Annotated[str, Field(exclude=True)],
+            Annotated[str, Field(alias="other")],
+            list[int],
+            Any,
+            Line,
+        ],
+    )
+    def test_any_other_field_is_tried(self, field: Any) -> None:
+        with suppress(CatalogError):
+            cls: Any = create_model("Odd", __base__=Event, field=(field, ...))
+            assert not plain.comes_back(cls.model_construct(field=1), payload._CONFIGURED)
+
+    def test_so_are_classes_that_do_more(self) -> None:
+        class Checked(Event, name="tests.plain.Checked"):
+            text: str
+
+            @field_validator("text")
+            @classmethod
+            def _lower(cls, value: str) -> str:
+                return value.lower()
+
+        class Configured(Event, name="tests.plain.Configured"):
+            model_config = ConfigDict(str_to_lower=True)
+            text: str
+
+        class Finished(Event, name="tests.plain.Finished"):
+            text: str
+
+            def model_post_init(self, _: Any) -> None:
+                """Might do anything."""
+
+        for cls in (Checked, Configured, Finished):
+            assert not plain.comes_back(cls.model_construct(text="X"), payload._CONFIGURED)
+
+    @given(
+        st.fixed_dictionaries(
+            {
+                "text": st.text(),
+                "number": st.integers(),
+                "ratio": st.floats(),
+                "price": st.decimals(),
+                "key": st.uuids(),
+                "flag": st.none() | st.booleans(),
+            }
+        )
+    )
+    def test_what_is_plain_comes_back_equal(self, values: dict[str, Any]) -> None:
+        made = AllPlain.model_construct(**values)
+        finite = math.isfinite(made.ratio) and made.price.is_finite()
+        assert plain.comes_back(made, payload._CONFIGURED) == (finite and -(2**63) <= made.number < 2**63)
+        if not finite:
+            return
+        data = payload.dump(made)
+        loaded = payload.load("tests.plain.AllPlain", 1, payload.JSON, data)
+        assert loaded.__dict__ == made.__dict__
+        assert all(type(loaded.__dict__[name]) is type(value) for name, value in made.__dict__.items())
+
+
+class AllPlain(Event, name="tests.plain.AllPlain"):
+    text: str
+    number: int
+    ratio: float
+    price: Decimal
+    key: UUID
+    flag: bool | None
