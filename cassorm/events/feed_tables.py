@@ -79,6 +79,7 @@ class FeedTables:
             f"UPDATE {checkpoints} SET pos = ?, scan_upto = ?, scan_token = ?, owner = null, epoch = ? {mine} "
             "IF epoch = ?"
         )
+        self._forget = f"DELETE FROM {checkpoints} {mine} IF EXISTS"
         self._give = f"UPDATE {checkpoints} SET owner = null {mine} IF owner = ? AND epoch = ?"
         self._beat = f"INSERT INTO {workers} (scope, worker, beat, subscriptions) VALUES ('worker', ?, ?, ?)"
         self._workers = (
@@ -122,7 +123,10 @@ class FeedTables:
 
     async def read_marks(self, shards: Sequence[int]) -> dict[int, Mark]:
         """Return the marks of these shards that exist."""
-        return {shard: Mark(closing, node * 1000) for shard, closing, node in await self._rows(self._marks, [*shards])}
+        prepared = await self._session.prepare(self._marks)
+        # All in one page: a store has at most 1,024 shards.
+        result = await self._session.execute(prepared, ([*shards],), consistency=self._settings.consistency)
+        return {shard: Mark(closing, node * 1000) for shard, closing, node in result.rows}
 
     # -- resolvers -----------------------------------------------------------------------------------------------
 
@@ -285,6 +289,11 @@ class FeedTables:
                 subscription, shard, BEFORE_ALL, standings[shard].resolved_upto, found[shard].epoch
             ):
                 found = await self.checkpoints(subscription, [shard])
+
+    async def forget(self, subscription: str) -> None:
+        """Delete the checkpoints of a subscription that nobody carries any more: under its name a new one begins."""
+        for shard in range(self._settings.shards):
+            await self._conditional(self._forget, (subscription, shard))
 
     async def checkpoints(self, subscription: str, shards: Sequence[int]) -> dict[int, Checkpoint]:
         """Return a subscription's checkpoints in these shards."""

@@ -24,8 +24,13 @@ SHARDS_TOGETHER = 8
 """Shards whose pointers go out in one message: the server warns of a batch over more than ten partitions."""
 POINTERS_TOGETHER = 24
 """Pointers of one message: below the size at which the server warns of a batch."""
-AT_ONCE = 2
-"""Messages of one lane under way at a time; the pointers that come meanwhile gather for the next."""
+ENOUGH = POINTERS_TOGETHER
+"""So many pointers go out although others of their lane are under way; fewer wait for those, and gather.
+
+A message costs client and server much the same whether it holds one pointer or many.
+"""
+PATIENCE_S = 0.25
+"""No pointer waits longer than this for others under way, which may be for a shard whose replicas do not answer."""
 
 
 class Pointer(NamedTuple):
@@ -63,11 +68,14 @@ class PointerTables(NamedTuple):
     read_marks: Callable[[Sequence[int]], Awaitable[dict[int, Mark]]]
 
 
+_Group = list[tuple[Pointer, asyncio.Future[Mark]]]
+
+
 class _Lane:
     """The pointers of some shards: those who wait for the next message, and how many messages are under way."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Pointer, asyncio.Future[Mark]]] = []
+        self.waiting: _Group = []
         self.under_way = 0
 
 
@@ -96,7 +104,9 @@ class PointerWriter:
             ClockError: the position would lie too far in the future, by the node's clock.
         """
         shard = shard_of(intent.stream, self._shards)
-        types = "\n".join(sorted({event.event_type for event in intent.events}))
+        events = intent.events
+        one = len(events) == 1
+        types = events[0].event_type if one else "\n".join(sorted({event.event_type for event in events}))
         while True:
             # Positions rise within a stream, wherever the clocks of its writers stand.
             pos = max(self._clock(), last_pos + 1, intent.after + 1, self._marks.get(shard, 0) + 1)
@@ -107,7 +117,7 @@ class PointerWriter:
                     intent.stream,
                     intent.append_id,
                     head + 1,
-                    head + len(intent.events),
+                    head + len(events),
                     last_pos,
                     aggregate_type,
                     types,
@@ -144,28 +154,41 @@ class PointerWriter:
         lane = self._lanes[pointer.shard // SHARDS_TOGETHER]
         acknowledged: asyncio.Future[Mark] = loop.create_future()
         lane.waiting.append((pointer, acknowledged))
-        if len(lane.waiting) == 1 and lane.under_way < AT_ONCE:
-            # Not yet: what else this turn of the loop brings goes along.
-            loop.call_soon(self._start, lane)
+        count = len(lane.waiting)
+        if count >= ENOUGH:
+            self._send(lane)
+        elif count == 1:
+            if lane.under_way:
+                loop.call_later(PATIENCE_S, self._hasten, lane, acknowledged)
+            else:
+                # Not yet: what else this turn of the loop brings goes along.
+                loop.call_soon(self._start, lane)
         return acknowledged
 
     def _start(self, lane: _Lane) -> None:
-        if lane.waiting and lane.under_way < AT_ONCE:
-            lane.under_way += 1
-            task = asyncio.get_running_loop().create_task(self._run(lane))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        if lane.waiting and not lane.under_way:
+            self._send(lane)
 
-    async def _run(self, lane: _Lane) -> None:
+    def _hasten(self, lane: _Lane, acknowledged: asyncio.Future[Mark]) -> None:
+        if lane.waiting and lane.waiting[0][1] is acknowledged:
+            self._send(lane)
+
+    def _send(self, lane: _Lane) -> None:
+        group, lane.waiting = lane.waiting[:POINTERS_TOGETHER], lane.waiting[POINTERS_TOGETHER:]
+        lane.under_way += 1
+        task = asyncio.get_running_loop().create_task(self._run(lane, group))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, lane: _Lane, group: _Group) -> None:
         try:
-            while lane.waiting:
-                group, lane.waiting = lane.waiting[:POINTERS_TOGETHER], lane.waiting[POINTERS_TOGETHER:]
-                if not await self._settle(group):
-                    await self._settle_by_shard(group)
+            if not await self._settle(group):
+                await self._settle_by_shard(group)
         finally:
             lane.under_way -= 1
+            self._start(lane)
 
-    async def _settle(self, group: list[tuple[Pointer, asyncio.Future[Mark]]], *, last: bool = False) -> bool:
+    async def _settle(self, group: _Group, *, last: bool = False) -> bool:
         """Write, then read; tell whether both were answered. The `last` attempt tells those who wait if not."""
         try:
             if faults.at is not None:
@@ -187,9 +210,9 @@ class PointerWriter:
                 acknowledged.set_result(marks.get(pointer.shard, NO_MARK))
         return True
 
-    async def _settle_by_shard(self, group: list[tuple[Pointer, asyncio.Future[Mark]]]) -> None:
+    async def _settle_by_shard(self, group: _Group) -> None:
         """Again, each shard alone: replicas that do not answer shall fail the appends of their own shards only."""
-        shards: dict[int, list[tuple[Pointer, asyncio.Future[Mark]]]] = {}
+        shards: dict[int, _Group] = {}
         for member in group:
             shards.setdefault(member[0].shard, []).append(member)
         await asyncio.gather(*(self._settle(members, last=True) for members in shards.values()))
