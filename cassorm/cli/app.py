@@ -16,6 +16,7 @@ from cassorm.errors import CassormError
 COMMANDS = {
     "bench": "cassorm.cli.bench",
     "doctor": "cassorm.cli.doctor",
+    "events": "cassorm.cli.events",
     "node": "cassorm.cli.node",
     "schema": "cassorm.cli.schema",
 }

@@ -10,10 +10,10 @@ from cassorm.cli.app import main
 
 async def cassorm(*arguments: str, hosts: list[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command; on a thread, since it has an event loop of its own."""
-    return await asyncio.to_thread(_run, ["schema", *arguments, "--hosts", ",".join(hosts)])
+    return await asyncio.to_thread(run, ["schema", *arguments, "--hosts", ",".join(hosts)])
 
 
-def _run(arguments: list[str]) -> tuple[int, str, str]:
+def run(arguments: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
