@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from cassorm.events.metadata import Metadata, event_context
     from cassorm.events.position import Position
     from cassorm.events.store import Appended, EventStore, Snapshot, StreamHead
+    from cassorm.events.subscription import BEGINNING, NOW, Placed, Start, Subscription, Unfit, Window
     from cassorm.events.tables import TableNames
+    from cassorm.events.worker import Pace, Worker
     from cassorm.orm.batch import Batch
     from cassorm.orm.cache import RowCache
     from cassorm.orm.database import Database, Written, connect
@@ -74,7 +76,9 @@ _HOMES = {
     "events.metadata": "Metadata event_context",
     "events.position": "Position",
     "events.store": "Appended EventStore Snapshot StreamHead",
+    "events.subscription": "BEGINNING NOW Placed Start Subscription Unfit Window",
     "events.tables": "TableNames",
+    "events.worker": "Pace Worker",
     "orm.batch": "Batch",
     "orm.cache": "RowCache",
     "orm.database": "Database Written connect",
@@ -108,8 +112,10 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "ANY",
+    "BEGINNING",
     "CK",
     "EXISTS",
+    "NOW",
     "NO_STREAM",
     "PK",
     "SAI",
@@ -139,8 +145,10 @@ __all__ = [
     "Metadata",
     "Model",
     "Outcome",
+    "Pace",
     "Page",
     "PageSecrets",
+    "Placed",
     "Position",
     "Query",
     "Recorded",
@@ -154,19 +162,24 @@ __all__ = [
     "Settings",
     "SmallInt",
     "Snapshot",
+    "Start",
     "Static",
     "StreamHead",
+    "Subscription",
     "TableNames",
     "TimeUUID",
     "TinyInt",
     "Trace",
     "TraceEvent",
     "Udt",
+    "Unfit",
     "Value",
     "VarInt",
     "Vector",
     "Version",
     "View",
+    "Window",
+    "Worker",
     "Written",
     "__version__",
     "after_delete",

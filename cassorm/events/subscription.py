@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from cassorm.errors import ConfigurationError
@@ -51,6 +51,9 @@ class Window:
     whole: bool
     events: Callable[[], AsyncIterator[Placed]]
 
+
+BEGINNING: Final = Start.BEGINNING
+NOW: Final = Start.NOW
 
 Handler = Callable[[Recorded], Awaitable[None]]
 StreamHandler = Callable[[list[Recorded]], Awaitable[None]]
