@@ -1,13 +1,8 @@
 """The token of a partition key, as the server computes it: where the partition stands on the ring."""
 
 from collections.abc import Callable
+from functools import cache
 
-try:
-    from cassandra.cmurmur3 import murmur3
-except ImportError:  # a driver without its compiled parts
-    from cassandra.murmur3 import murmur3
-
-_hash: Callable[[bytes], int] = murmur3
 _FIRST, _LAST = -(2**63), 2**63 - 1
 
 
@@ -16,5 +11,16 @@ def token_of(key: bytes) -> int:
 
     That of `Murmur3Partitioner`, the default of Cassandra and the only one of ScyllaDB.
     """
-    token = _hash(key)
+    token = _murmur3()(key)
     return _LAST if token == _FIRST else token
+
+
+@cache
+def _murmur3() -> Callable[[bytes], int]:
+    # Not before it is needed: whoever uses no database need not wait for a driver.
+    try:
+        from cassandra.cmurmur3 import murmur3  # noqa: PLC0415
+    except ImportError:  # a driver without its compiled parts
+        from cassandra.murmur3 import murmur3  # noqa: PLC0415
+    found: Callable[[bytes], int] = murmur3
+    return found
