@@ -133,6 +133,11 @@ class CassandraEventStore(EventStore):
         )
 
     @property
+    def session(self) -> Session:
+        """The session on which it was made."""
+        return self._session
+
+    @property
     def settings(self) -> StoreSettings:
         """The settings that all clients of this store share.
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import ssl
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -43,6 +43,7 @@ R = TypeVar("R")
 B = TypeVar("B", bound=BaseModel)
 K = TypeVar("K", bound=Hashable)
 
+Waits = Callable[[Any, str, timedelta], Awaitable[None]]
 OnWrite = Callable[[ModelPlan, tuple[Any, ...] | None], None]
 
 _CONCURRENCY = 64
@@ -71,6 +72,8 @@ class Database(Session):
         self.page_secrets = _secrets_of_environment()
         self.claim_grace = GRACE
         self.listeners: list[OnWrite] = []
+        self.waits: dict[str, Waits] = {}
+        """By the name of a projection: what returns when an append's effect on it can be read."""
 
     async def __aenter__(self) -> Self:
         enter(self)
@@ -92,6 +95,22 @@ class Database(Session):
         """Tell those who asked by `on_write`."""
         for tell in self.listeners:
             tell(plan, partition)
+
+    async def wait_for(self, position: Any, name: str, timeout: timedelta = timedelta(seconds=10)) -> None:
+        """Return when the effect of an append on the projection `name` can be read; `position` is what it gave.
+
+        Raises:
+            SubscriptionError: not within `timeout`; the error says where the projection stands.
+            QueryError: there is no such projection here, or the position is of another store.
+        """
+        wait = self.waits.get(name)
+        if wait is None:
+            raise QueryError(
+                f"knows no projection {name!r}, but {', '.join(self.waits) or 'none'}",
+                where="wait_for()",
+                remedy="Make Projections(store, [...]) with it on this database first",
+            )
+        await wait(position, name, timeout)
 
     # -- schema --------------------------------------------------------------------------------------------------
 

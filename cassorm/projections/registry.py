@@ -4,7 +4,7 @@ A partition a projection, written by conditions alone: of two processes that beg
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -30,6 +30,8 @@ class State(Enum):
     """It catches up beside the active one, and will be read in its place."""
     RETIRED = "retired"
     """It was read before, or its building was given up: it waits to be dropped."""
+    DROPPED = "dropped"
+    """Its tables are gone; its number is never given again, as its subscription has checkpoints."""
 
 
 class Generation(NamedTuple):
@@ -69,7 +71,9 @@ class Registry:
         self.keyspace = keyspace
         table = quote_table(REGISTRY, keyspace)
         row = "WHERE name = ? AND generation = ?"
-        self._read = f"SELECT generation, state, fingerprint, created_at, active FROM {table} WHERE name = ?"
+        columns = "generation, state, fingerprint, created_at"
+        self._read = f"SELECT {columns} FROM {table} WHERE name = ?"
+        self._read_all = f"SELECT name, {columns} FROM {table} WHERE name IN ?"
         insert = f"INSERT INTO {table} (name, generation, state, fingerprint, created_at) VALUES (?, ?, ?, ?, ?)"
         set_state = f"UPDATE {table} SET state = ? {row}"
         set_active = f"UPDATE {table} SET active = ? WHERE name = ?"
@@ -77,7 +81,6 @@ class Registry:
         self._insert = f"{insert} IF NOT EXISTS"
         self._retire = f"{set_state} IF state = ?"
         self._switch = f"BEGIN BATCH {set_active} IF active = ?; {set_state}; {set_state}; APPLY BATCH"
-        self._delete = f"DELETE FROM {table} {row} IF state = ?"
 
     async def create(self) -> None:
         """Create the table where it is missing."""
@@ -87,9 +90,16 @@ class Registry:
         """The generations of a projection, oldest first; none when it was never begun."""
         prepared = await self._session.prepare(self._read)
         found = await self._session.execute(prepared, (name,), consistency=Consistency.SERIAL)
-        return [
-            Generation(number, State(state), *rest[:2]) for number, state, *rest in found.rows if number is not None
-        ]
+        return [Generation(number, State(state), *rest) for number, state, *rest in found.rows if number is not None]
+
+    async def all(self, names: Iterable[str]) -> dict[str, list[Generation]]:
+        """The generations of these projections, oldest first."""
+        made: dict[str, list[Generation]] = {name: [] for name in names}
+        prepared = await self._session.prepare(self._read_all)
+        found = await self._session.execute(prepared, ([*made],), consistency=Consistency.LOCAL_QUORUM)
+        for name, number, state, *rest in found.rows:
+            made[name].append(Generation(number, State(state), *rest))
+        return made
 
     async def begin(self, name: str, fingerprint: str) -> list[Generation]:
         """The generations of a projection; the first is made, and is active, where there is none."""
@@ -136,9 +146,9 @@ class Registry:
         """Give a building generation up."""
         await self._conditional(self._retire, (State.RETIRED.value, name, number, State.BUILDING.value))
 
-    async def forget(self, name: str, number: int) -> None:
-        """Take a retired generation off the list: its tables are gone."""
-        await self._conditional(self._delete, (name, number, State.RETIRED.value))
+    async def dropped(self, name: str, number: int) -> None:
+        """Note that the tables of a retired generation are gone."""
+        await self._conditional(self._retire, (State.DROPPED.value, name, number, State.RETIRED.value))
 
     async def _conditional(self, text: str, params: Sequence[Any]) -> Result:
         """Send a write whose condition makes sending it twice harmless, until it is answered."""
