@@ -133,6 +133,11 @@ class Worker:
         self._closed: dict[int, float] = {}
         """When each shard was closed last."""
         self._running: dict[tuple[str, int], _Running] = {}
+        self._held: dict[tuple[str | None, int], int] = {}
+        """The epochs of what the tables may say that this worker owns: a subscription in a shard, or (None) its mark.
+
+        What it let go of after a lapse, or could not give back, nobody else takes up while this worker is alive.
+        """
         self._beats = 0
         self._node_ahead = 0
         """What to add to microseconds of `awake` for the node's clock: nobody sets that clock behind our back."""
@@ -242,10 +247,13 @@ class Worker:
                 await self._resolve(trail=timedelta(0))
                 await asyncio.gather(*(running.cursor.drain() for running in self._running.values()))
         await self._let_go(list(self._running), give=True)
-        for shard, resolver in list(self._resolvers.items()):
-            del self._resolvers[shard]
-            with suppress(ClusterError):
-                await self._feed.release(shard, self.id, resolver.epoch)
+        self._resolvers.clear()
+        with suppress(ClusterError):
+            for name, shard in list(self._held):
+                if name is None:
+                    await self._feed.release(shard, self.id, self._held[None, shard])
+                else:
+                    await self._give(name, shard)
         with suppress(ClusterError):
             await self._feed.leave(self.id)
 
@@ -260,17 +268,20 @@ class Worker:
 
     async def _share_resolving(self) -> None:
         resolving = self._mine(self._alive.workers())
-        for shard in [shard for shard in self._resolvers if shard not in resolving]:
-            resolver = self._resolvers.pop(shard, None)
-            if resolver is not None:
-                await self._feed.release(shard, self.id, resolver.epoch)
+        for shard in [shard for name, shard in self._held if name is None and shard not in resolving]:
+            self._resolvers.pop(shard, None)
+            await self._feed.release(shard, self.id, self._held[None, shard])
+            self._held.pop((None, shard), None)
         missing = sorted(resolving - self._resolvers.keys())
         if missing:
             for shard, standing in (await self._feed.standings(missing)).items():
                 if standing.owner == self.id or self._alive.gone(standing.owner):
                     resolver = Resolver(self._resolver_tables(), shard, self.id)
+                    self._held[None, shard] = standing.epoch + 1
                     if await resolver.claim(standing):
                         self._resolvers[shard] = resolver
+                    else:
+                        self._held.pop((None, shard), None)
 
     async def _share_out(self, subscription: Subscription) -> None:
         mine = set() if subscription.name in self._paused else self._mine(self._alive.workers(subscription.name))
@@ -280,6 +291,9 @@ class Worker:
             failure = self._running[subscription.name, shard].failure
             logger.error("subscription %s, shard %d begins again: %r", subscription.name, shard, failure)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
+        for name, shard in list(self._held):
+            if name == subscription.name and shard not in mine:
+                await self._give(name, shard)
         missing = sorted(mine - {shard for name, shard in self._running if name == subscription.name})
         if not missing:
             return
@@ -297,8 +311,12 @@ class Worker:
                 continue
             if self._expired(checkpoint):
                 await self._scan_again(subscription.name, shard, checkpoint, marks[shard].resolved_upto)
-            elif await self._feed.take(subscription.name, shard, self.id, checkpoint.epoch):
+                continue
+            self._held[subscription.name, shard] = checkpoint.epoch + 1
+            if await self._feed.take(subscription.name, shard, self.id, checkpoint.epoch):
                 await self._start(subscription, shard, checkpoint._replace(epoch=checkpoint.epoch + 1))
+            else:
+                self._held.pop((subscription.name, shard), None)
 
     def _expired(self, checkpoint: Checkpoint) -> bool:
         """Tell whether pointers behind a checkpoint may be gone by their TTL, or soon."""
@@ -382,10 +400,17 @@ class Worker:
                 continue
             with suppress(Overtaken, ClusterError):
                 await running.cursor.save()
-                await self._feed.give(name, shard, self.id, running.epoch)
+            with suppress(ClusterError):
+                await self._give(name, shard)
         carried = {shard for _, shard in self._running}
         for shard in [shard for shard in self._feeds if shard not in carried]:
             del self._feeds[shard]
+
+    async def _give(self, name: str, shard: int) -> None:
+        epoch = self._held.get((name, shard))
+        if epoch is not None:
+            await self._feed.give(name, shard, self.id, epoch)
+            self._held.pop((name, shard), None)
 
     # -- the feed ------------------------------------------------------------------------------------------------
 
@@ -490,6 +515,7 @@ class Worker:
         except Lost:
             if self._resolvers.get(shard) is resolver:
                 del self._resolvers[shard]
+                self._held.pop((None, shard), None)
             return
         if resolver.resolved_upto >= upto:
             self._closed[shard] = awake()
@@ -517,6 +543,7 @@ class Worker:
                 async with self._changing_hands:
                     if self._running.get(key) is running:
                         await self._let_go([key], give=False)
+                        self._held.pop(key, None)
 
     def _resolver_tables(self) -> ResolverTables:
         feed = self._feed
