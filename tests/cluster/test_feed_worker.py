@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Event, Recorded, Session
+from cassorm.events.pointers import Pointer
 from cassorm.events.subscription import Start, Subscription
 from cassorm.events.worker import Pace, Worker
 
@@ -166,3 +168,103 @@ async def test_an_iterator_hands_out_each_event_until_the_next_is_asked_for(stor
                 break
     assert [version for stream, version in again if stream in more] == [1, 2]
     assert len({stream for stream, _ in again} & wanted.keys()) <= 1, "the append that was being looked at comes again"
+
+
+async def test_a_pointer_that_comes_late_where_nothing_else_happens_is_found_all_the_same(
+    store: CassandraEventStore,
+) -> None:
+    told = Told()
+    assert store._pointers is not None
+    tables, write, may_write = store._pointers._tables, store._pointers._tables.write, asyncio.Event()
+
+    async def write_late(pointers: Sequence[Pointer]) -> None:
+        await may_write.wait()
+        await write(pointers)
+
+    async with working(store, Subscription("late", told, begin=Start.NOW)) as worker:
+        await until(lambda: len(worker.carried) == 4)
+        store._pointers._tables = tables._replace(write=write_late)
+        try:
+            stream = uuid4()
+            writing = asyncio.create_task(store.append(stream, [Jotted(number=1)]))
+            await asyncio.sleep(0.6)  # the worker has looked beyond the position that the writer has chosen
+            may_write.set()
+            await writing
+        finally:
+            store._pointers._tables = tables
+        await told.of({stream: 1}, timeout_s=5)
+
+
+@pytest.mark.parametrize("ahead_s", [-300, -2, 9])
+async def test_wherever_a_writers_clock_stands_its_events_are_delivered_soon(
+    store: CassandraEventStore, ahead_s: int
+) -> None:
+    told = Told()
+    streams = [uuid4() for _ in range(8)]
+    async with (
+        working(store, Subscription(f"clock{ahead_s}", told, begin=Start.NOW)) as worker,
+        CassandraEventStore(
+            store._session, keyspace=store.keyspace, clock=lambda: time.time_ns() // 1000 + ahead_s * 1_000_000
+        ) as wrong,
+    ):
+        await until(lambda: len(worker.carried) == 4)
+        for stream in streams:
+            await wrong.append(stream, [Jotted(number=1)])
+            await store.append(stream, [Jotted(number=2)])
+        await told.of(dict.fromkeys(streams, 2), timeout_s=5)
+    told.in_order(dict.fromkeys(streams, 2))
+
+
+@pytest.mark.parametrize("ahead_s", [-300, 5])
+async def test_wherever_the_workers_clock_stands_events_are_delivered(store: CassandraEventStore, ahead_s: int) -> None:
+    told = Told()
+    worker = Worker(store, [Subscription(f"worker{ahead_s}", told, begin=Start.NOW)], pace=QUICK)
+    right = worker._now
+    worker._now = lambda: right() + ahead_s * 1_000_000  # type: ignore[method-assign]
+    running = asyncio.create_task(worker.run())
+    try:
+        await until(lambda: len(worker.carried) == 4)
+        await told.of(await write(store, 5, 4))
+    finally:
+        worker.stop()
+        await running
+
+
+async def test_events_are_delivered_across_the_edges_of_buckets(cassorm_session: Session) -> None:
+    name = f"cassorm_edge_{uuid4().hex[:8]}"
+    made = CassandraEventStore(cassorm_session, keyspace=name, shards=2, replication=1)
+    made._local["bucket_s"] = 1
+    async with made as store:
+        told = Told()
+        async with working(store, Subscription("edges", told)) as worker:
+            wanted: dict[UUID, int] = {}
+            for _ in range(4):
+                wanted |= await write(store, 3, 6)
+                await asyncio.sleep(0.5)
+            await told.of(wanted)
+            assert {one.subscription for one in worker.status()} == {"edges"}
+            await until(lambda: all(one.behind_s == 0 for one in worker.status()), timeout_s=5)
+        told.in_order(wanted)
+        assert all(len(versions) == len(set(versions)) for versions in told.versions.values()), "each event once"
+    await cassorm_session.ddl(f"DROP KEYSPACE {name}")
+
+
+async def test_what_a_handler_is_at_is_finished_before_its_shard_is_handed_over(store: CassandraEventStore) -> None:
+    told, begun = Told(), asyncio.Event()
+
+    async def slowly(recorded: Recorded) -> None:
+        begun.set()
+        await asyncio.sleep(0.5)
+        await told(recorded)
+
+    subscription = Subscription("slow", slowly, begin=Start.NOW)
+    async with working(store, subscription) as first:
+        await until(lambda: len(first.carried) == 4)
+        streams = await write(store, 12, 1)
+        await begun.wait()
+        async with working(store, subscription) as second:
+            await until(lambda: len(first.carried) == len(second.carried) == 2)
+            await told.of(streams)
+    assert {stream: told.versions[stream] for stream in streams} == {stream: [1] for stream in streams}, (
+        "each event once"
+    )
