@@ -54,6 +54,14 @@ if TYPE_CHECKING:
         now,
     )
     from cassorm.orm.writes import Outcome
+    from cassorm.projections.handlers import Tx, on, projection
+    from cassorm.projections.mapping import map_from_event
+    from cassorm.projections.projections import Projections
+    from cassorm.projections.read_model import ReadModel
+    from cassorm.projections.rebuild import RebuildProgress
+    from cassorm.projections.status import ProjectionStatus
+    from cassorm.projections.totals import Total, Totals, add_from_event, count_events
+    from cassorm.projections.views import ReadView
     from cassorm.schema.table import View
 
 __version__ = "0.1.0"
@@ -94,6 +102,14 @@ _HOMES = {
     "orm.user_types": "Udt",
     "orm.values": "Ascii BigInt Duration Float32 Int SmallInt TimeUUID TinyInt VarInt Vector now",
     "orm.writes": "Outcome",
+    "projections.handlers": "Tx on projection",
+    "projections.mapping": "map_from_event",
+    "projections.projections": "Projections",
+    "projections.read_model": "ReadModel",
+    "projections.rebuild": "RebuildProgress",
+    "projections.status": "ProjectionStatus",
+    "projections.totals": "Total Totals add_from_event count_events",
+    "projections.views": "ReadView",
     "schema.table": "View",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -150,7 +166,12 @@ __all__ = [
     "PageSecrets",
     "Placed",
     "Position",
+    "ProjectionStatus",
+    "Projections",
     "Query",
+    "ReadModel",
+    "ReadView",
+    "RebuildProgress",
     "Recorded",
     "Retry",
     "RowCache",
@@ -169,8 +190,11 @@ __all__ = [
     "TableNames",
     "TimeUUID",
     "TinyInt",
+    "Total",
+    "Totals",
     "Trace",
     "TraceEvent",
+    "Tx",
     "Udt",
     "Unfit",
     "Value",
@@ -182,6 +206,7 @@ __all__ = [
     "Worker",
     "Written",
     "__version__",
+    "add_from_event",
     "after_delete",
     "after_save",
     "aggregate",
@@ -192,10 +217,14 @@ __all__ = [
     "ck",
     "col",
     "connect",
+    "count_events",
     "count_rows",
     "event_context",
+    "map_from_event",
     "now",
+    "on",
     "pk",
+    "projection",
     "table_of",
     "token",
 ]

@@ -20,7 +20,7 @@ from cassorm.projections.inline import Inline
 from cassorm.projections.kinds import Ground, Kind, RowKind, kind_of
 from cassorm.projections.rebuild import Rebuild, RebuildProgress
 from cassorm.projections.registry import Generation, Registry, State
-from cassorm.projections.status import Status, status_of
+from cassorm.projections.status import ProjectionStatus, status_of
 from cassorm.projections.waiting import wait_for
 from cassorm.schema.apply import apply
 from cassorm.schema.keyspace import Schema
@@ -235,7 +235,7 @@ class Projections:
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    async def status(self) -> list[Status]:
+    async def status(self) -> list[ProjectionStatus]:
         """Where each projection stands."""
         return [
             await status_of(self.ground, kind, await self._registry.generations(kind.name))

@@ -16,7 +16,7 @@ _AHEAD_US = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ProjectionStatus:
     """One projection.
 
     `behind_events` counts what waits in the feed for it, and stops at 5,000 appends a shard; `behind` is how long the
@@ -38,7 +38,7 @@ class Status:
     paused: bool
 
 
-async def status_of(ground: Ground, kind: Kind, generations: Sequence[Generation]) -> Status:
+async def status_of(ground: Ground, kind: Kind, generations: Sequence[Generation]) -> ProjectionStatus:
     """Where a projection stands."""
     active = next(each for each in generations if each.state is State.ACTIVE)
     name = kind.subscribed(active.number)
@@ -51,7 +51,7 @@ async def status_of(ground: Ground, kind: Kind, generations: Sequence[Generation
     )
     parked = await asyncio.gather(*(feed.parked_streams(name, shard) for shard in checkpoints))
     oldest = min((first for _, first in waiting if first is not None), default=now)
-    return Status(
+    return ProjectionStatus(
         name=kind.name,
         generation=active.number,
         building=next((each.number for each in generations if each.state is State.BUILDING), None),
