@@ -197,11 +197,10 @@ def _summed(said: DeclaredTotals, parts: Iterable[Any]) -> list[Any]:
         known = found.get(slot)
         if known is None:
             found[slot] = part
-            part.__dict__["shard"] = _SUMMED
+            part.__dict__.update(shard=_SUMMED, applied=0)
             continue
         for name in said.sums:
             known.__dict__[name] += part.__dict__[name]
-        known.__dict__["applied"] = max(known.applied, part.applied)
     return list(found.values())
 
 
