@@ -20,7 +20,7 @@ from cassorm.events.event import Recorded
 from cassorm.events.progress import Progress
 from cassorm.events.shard_feed import ShardFeed, Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import Checkpoint, CursorTables, Overtaken, Parked, Subscription
+from cassorm.events.subscription import Checkpoint, CursorTables, Left, Overtaken, Parked, Subscription
 
 logger = logging.getLogger("cassorm.events")
 
@@ -103,7 +103,12 @@ class Attempts:
                 if self.trouble is None:
                     logger.warning("subscription %s waits: %s", subscription.name, error)
                 self.trouble = error
-            except Exception as error:  # whatever a handler raises
+            except Left:
+                raise
+            except (Exception, asyncio.CancelledError) as error:  # whatever a handler raises
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                    raise  # it is we who are cancelled, and not something that the handler has waited for
                 failed += 1
                 if failed >= subscription.attempts:
                     return error
@@ -339,6 +344,8 @@ class Cursor:
         self._ending = True
         while self._tasks:
             await asyncio.wait(self._tasks)
+        if self.number == self._feed.count:
+            self._progress.taken_upto = max(self._progress.taken_upto, self._feed.complete_upto)
 
     # -- the checkpoint ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from cassorm.events.event import Recorded
-from cassorm.events.subscription import Handler
+from cassorm.events.subscription import Handler, Left
 
 
 class Carrier(Protocol):
@@ -26,14 +26,21 @@ async def follow(carry: Callable[[Handler], Carrier]) -> AsyncGenerator[Recorded
     """
     events: asyncio.Queue[tuple[Recorded, asyncio.Future[None]]] = asyncio.Queue()
 
+    handed_over: set[asyncio.Future[None]] = set()
+    has_left = False
+
     async def hand_over(recorded: Recorded) -> None:
         handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await events.put((recorded, handled))
-        await handled
+        if not has_left:
+            handed_over.add(handled)
+            await events.put((recorded, handled))
+            await asyncio.wait([handled])
+            handed_over.discard(handled)
+        if has_left and not (handled.done() and not handled.cancelled()):
+            raise Left
 
     carrier = carry(hand_over)
     running = asyncio.ensure_future(carrier.run())
-    looking: asyncio.Future[None] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(events.get())
@@ -42,13 +49,13 @@ async def follow(carry: Callable[[Handler], Carrier]) -> AsyncGenerator[Recorded
                 coming.cancel()
                 running.result()
                 return
-            recorded, looking = coming.result()
+            recorded, handled = coming.result()
             yield recorded
-            looking.set_result(None)
-            looking = None
+            handled.set_result(None)
     finally:
-        if looking is not None:
-            looking.cancel()
+        has_left = True
+        for handled in handed_over:
+            handled.cancel()
         carrier.stop()
         with suppress(asyncio.CancelledError):
             await running

@@ -87,6 +87,8 @@ class Resolver:
         self.epoch = 0
         self.resolved_upto = 0
         self._closing = 0
+        self.turn = asyncio.Lock()
+        """For whoever calls `round`: one at a time."""
 
     async def claim(self, known: Standing) -> bool:
         """Own the shard from now on; False when it changed hands since `known` was read."""

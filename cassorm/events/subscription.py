@@ -69,6 +69,10 @@ class Unfit(Exception):  # noqa: N818 - an answer to the subscription, not an er
         self.error = error
 
 
+class Left(Exception):  # noqa: N818 - an answer to the subscription, not an error of its user
+    """Raised by a handler that wants no more: what it was called with is not handled, nor is anything else."""
+
+
 class Parked(NamedTuple):
     """An event that its subscription could not handle, and why."""
 

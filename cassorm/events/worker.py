@@ -262,9 +262,9 @@ class Worker:
     async def _share(self) -> None:
         """Claim what falls to this worker and is free, let go of what falls to another."""
         async with self._changing_hands:
-            await self._share_resolving()
             for subscription in self.subscriptions.values():
                 await self._share_out(subscription)
+            await self._share_resolving()
 
     async def _share_resolving(self) -> None:
         resolving = self._mine(self._alive.workers())
@@ -286,10 +286,7 @@ class Worker:
     async def _share_out(self, subscription: Subscription) -> None:
         mine = set() if subscription.name in self._paused else self._mine(self._alive.workers(subscription.name))
         owned = {shard for name, shard in self._running if name == subscription.name}
-        ended = [shard for shard in owned if self._running[subscription.name, shard].ended]
-        for shard in ended:
-            failure = self._running[subscription.name, shard].failure
-            logger.error("subscription %s, shard %d begins again: %r", subscription.name, shard, failure)
+        ended = self._ended(subscription.name)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
         for name, shard in list(self._held):
             if name == subscription.name and shard not in mine:
@@ -317,6 +314,15 @@ class Worker:
                 await self._start(subscription, shard, checkpoint._replace(epoch=checkpoint.epoch + 1))
             else:
                 self._held.pop((subscription.name, shard), None)
+
+    def _ended(self, name: str) -> list[int]:
+        """Return the shards in which a subscription goes no further, and say why."""
+        found = [shard for (of, shard), running in self._running.items() if of == name and running.ended]
+        if not self._stopping.is_set():
+            for shard in found:
+                failure = self._running[name, shard].failure
+                logger.error("subscription %s, shard %d begins again: %r", name, shard, failure)
+        return found
 
     def _expired(self, checkpoint: Checkpoint) -> bool:
         """Tell whether pointers behind a checkpoint may be gone by their TTL, or soon."""
@@ -388,9 +394,12 @@ class Worker:
         # Several of this worker's tasks may let go of the same.
         let_go = [(key, self._running.pop(key)) for key in keys if key in self._running]
         if give:
-            # What its handlers are at is done, and handed over as done.
-            with suppress(TimeoutError):
+            # What its handlers are at is done, and handed over as done: closed up to the present, as far as that is its own.
+            now = self._now()
+            with suppress(TimeoutError, ClusterError):
                 async with asyncio.timeout(self.pace.grace.total_seconds()):
+                    for shard in {shard for (_, shard), _ in let_go} & self._resolvers.keys():
+                        await self._close(shard, self._resolvers[shard], now)
                     await asyncio.gather(*(running.cursor.finish() for _, running in let_go))
         for (_, _), running in let_go:
             running.task.cancel()
@@ -508,19 +517,20 @@ class Worker:
         return {pointer.shard for pointer in found if pointer.pos > resolved[pointer.shard]}
 
     async def _close(self, shard: int, resolver: Resolver, upto: int) -> None:
-        feed = self._feeds.get(shard)
-        before = resolver.resolved_upto
-        try:
-            appended = await resolver.round(upto, None if feed is None else feed.has)
-        except Lost:
-            if self._resolvers.get(shard) is resolver:
-                del self._resolvers[shard]
-                self._held.pop((None, shard), None)
-            return
-        if resolver.resolved_upto >= upto:
-            self._closed[shard] = awake()
-        if feed is not None:
-            await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
+        async with resolver.turn:
+            feed = self._feeds.get(shard)
+            before = resolver.resolved_upto
+            try:
+                appended = await resolver.round(upto, None if feed is None else feed.has)
+            except Lost:
+                if self._resolvers.get(shard) is resolver:
+                    del self._resolvers[shard]
+                    self._held.pop((None, shard), None)
+                return
+            if resolver.resolved_upto >= upto:
+                self._closed[shard] = awake()
+            if feed is not None:
+                await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
 
     async def _follow(self, shards: Collection[int]) -> None:
         """Take over how far shards are resolved that others close, or that this worker has closed for another feed."""
