@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "cassorm.cli.doctor",
     "events": "cassorm.cli.events",
     "node": "cassorm.cli.node",
+    "projections": "cassorm.cli.projections",
     "schema": "cassorm.cli.schema",
 }
 

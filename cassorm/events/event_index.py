@@ -72,6 +72,10 @@ class EventIndex:
         """Create the tables of the index, where they are missing."""
         await self._tables.create()
 
+    async def exists(self) -> bool:
+        """Tell whether the tables of the index were created."""
+        return await self._tables.exist()
+
     def subscription(self) -> Subscription:
         """Return what keeps the index: give it to a worker. All who carry it have one name and share the work."""
         keeper = _Keeper(self._tables, self._settings.shards)
