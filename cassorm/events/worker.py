@@ -205,6 +205,9 @@ class Worker:
                 await step()
             except ClusterError as error:
                 logger.warning("worker %s: %s", self.id, error)
+            except Exception:
+                # Its next turn may go well; if not, others see to what it does not do.
+                logger.exception("worker %s goes on after an error of its own", self.id)
             await self._pause(pause)
 
     async def _pause(self, pause: timedelta) -> None:
@@ -398,8 +401,9 @@ class Worker:
             now = self._now()
             with suppress(TimeoutError, ClusterError):
                 async with asyncio.timeout(self.pace.grace.total_seconds()):
-                    for shard in {shard for (_, shard), _ in let_go} & self._resolvers.keys():
-                        await self._close(shard, self._resolvers[shard], now)
+                    for shard in {shard for (_, shard), _ in let_go}:
+                        if (resolver := self._resolvers.get(shard)) is not None:
+                            await self._close(shard, resolver, now)
                     await asyncio.gather(*(running.cursor.finish() for _, running in let_go))
         for (_, _), running in let_go:
             running.task.cancel()
