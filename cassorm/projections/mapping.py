@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic_core import PydanticUndefined
 
@@ -14,6 +14,7 @@ from cassorm.events.event import Event, Recorded
 from cassorm.orm.fields import col
 from cassorm.orm.markers import IndexOn
 
+E = TypeVar("E", bound=Event)
 Make = Callable[[Any, Any, Recorded], Any]
 """(event, row, recorded) -> value."""
 _MOST_PARAMETERS = 3
@@ -36,8 +37,8 @@ class Step(NamedTuple):
 
 
 def map_from_event(
-    events: type[Event] | Sequence[type[Event]] | Mapping[type[Event], Any],
-    how: str | Callable[..., Any] | None = None,
+    events: type[E] | Sequence[type[E]] | Mapping[type[Event], Any],
+    how: str | Callable[[E], Any] | Callable[[E, Any], Any] | Callable[[E, Any, Recorded], Any] | None = None,
     *,
     transform: Callable[[Any], Any] | None = None,
     default: Any = PydanticUndefined,

@@ -265,8 +265,8 @@ class Projections:
     async def rebuild(self, name: str, *, progress: Callable[[RebuildProgress], None] | None = None) -> Generation:
         """Build the next generation of a projection beside the one that is read, and switch to it; return it.
 
-        Called again after a crash it goes on where that left off. Readers see the old generation until the new one has
-        come as far; side effects are not called. The old one is kept until `drop_retired`.
+        Called again after a crash it goes on where that left off. Readers see the old generation until the new one
+        holds what has happened; side effects are not called. The old one is kept until `drop_retired`.
 
         Raises:
             ProjectionError: a generation with another mapping is building, or another process has switched meanwhile.
@@ -276,7 +276,7 @@ class Projections:
         active = _active(await self._registry.begin(name, kind.fingerprint))
         building = await self._registry.build(name, kind.fingerprint)
         await self._create_tables(kind, building.number)
-        rebuild = Rebuild(self.ground, kind, active, building, self._pace)
+        rebuild = Rebuild(self.ground, kind, building, self._pace)
         await rebuild.run(progress)
         if not await self._registry.switch(name, active.number, building.number):
             raise ProjectionError(

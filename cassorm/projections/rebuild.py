@@ -1,4 +1,4 @@
-"""Build the next generation of a projection beside the one that is read, until it has come as far."""
+"""Build the next generation of a projection beside the one that is read, until it holds what has happened."""
 
 import asyncio
 import time
@@ -35,19 +35,16 @@ class RebuildProgress:
 class Rebuild:
     """One rebuild, as one process carries it; others that run the projection take their share."""
 
-    def __init__(
-        self, ground: Ground, kind: Kind, active: Generation, building: Generation, pace: Pace | None = None
-    ) -> None:
+    def __init__(self, ground: Ground, kind: Kind, building: Generation, pace: Pace | None = None) -> None:
         self._ground = ground
         self._kind = kind
-        self._active = kind.subscribed(active.number)
         self._building = building
         self._name = kind.subscribed(building.number)
         self._pace = pace
         self._events = 0
 
     async def run(self, progress: Callable[[RebuildProgress], None] | None) -> None:
-        """Return when the new generation has come as far as the old one stood a moment ago."""
+        """Return when the new generation holds all that had happened a moment ago."""
         subscription = self._kind.subscription(self._ground, self._building.number, building=True)
         worker = Worker(self._ground.store, [self._counted(subscription)], pace=self._pace)
         running = asyncio.ensure_future(worker.run())
@@ -60,7 +57,7 @@ class Rebuild:
     async def _caught_up(
         self, running: "asyncio.Future[None]", progress: Callable[[RebuildProgress], None] | None
     ) -> None:
-        begun, goals = time.monotonic(), dict[int, int]()
+        begun, goal = time.monotonic(), 0
         first: float | None = None
         feed, shards = self._ground.store.feed, range(self._ground.store.settings.shards)
         while True:
@@ -71,22 +68,18 @@ class Rebuild:
             first = part if first is None else first
             if progress is not None:
                 progress(self._progress(part, first, time.monotonic() - begun))
-            if part == 1 and not goals:
-                goals = await self._goals()
-            if goals and all(found[shard].pos >= goal for shard, goal in goals.items()):
-                return
+            if part == 1:
+                # Not the closing mark: nobody may have moved it for long.
+                goal = goal or await feed.node_clock()
+                there = await asyncio.gather(*(self._has_come(shard, found[shard].pos, goal) for shard in shards))
+                if all(there):
+                    return
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(running), _LOOK_S)
 
-    async def _goals(self) -> dict[int, int]:
-        """In each shard how far readers have come with the old generation; where nobody feeds it, the present."""
-        feed, shards = self._ground.store.feed, range(self._ground.store.settings.shards)
-        active = await feed.checkpoints(self._active, shards)
-        standings = await feed.standings(shards)
-        return {
-            shard: active[shard].pos if shard in active and active[shard].pos > 0 else standings[shard].resolved_upto
-            for shard in shards
-        }
+    async def _has_come(self, shard: int, pos: int, goal: int) -> bool:
+        """Whether everything up to `goal` is handled: a shard in which nothing happens is closed no further."""
+        return pos >= goal or not await self._ground.store.feed.history(shard, pos, goal, most=1)
 
     def _progress(self, part: float, first: float, elapsed_s: float) -> RebuildProgress:
         done = part - first

@@ -401,3 +401,17 @@ def test_handlers_that_cannot_be_called_are_refused() -> None:
         projection("third", writes=[Sale])(on(Opened)(three))
     with pytest.raises(ModelError, match=r"@on: <class 'str'> is no event class"):
         on(str)  # type: ignore[arg-type]
+
+
+async def test_a_rebuild_that_no_worker_has_gone_before_holds_all_that_has_happened(shop: Shop) -> None:
+    class Late(ReadModel, table="late", aggregate="Sale"):
+        id: PK[UUID]
+        customer: Col[str] = map_from_event(Opened)
+
+    # Since the last worker stopped nobody has moved the closing marks.
+    await asyncio.gather(*(shop.sell(lines=1) for _ in range(30)))
+    mine = Projections(shop.store, [Late], db=shop.db, pace=QUICK)
+    await mine.create()
+    await mine.rebuild("late")
+    async with shop.db:
+        assert {row.id async for row in Late.scan()} == set(shop.ids)
