@@ -5,10 +5,11 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ from cassorm.bench.report import Report, as_json_data, make_report, save
 from cassorm.bench.runner import Progress as Tell
 from cassorm.bench.runner import Runner
 from cassorm.bench.scan import Scanned, scan
+from cassorm.bench.soak import Soaked, soak
 from cassorm.bench.stream_report import StreamReport
 from cassorm.bench.streams import Load, Replay, load, replay
 from cassorm.bench.workload import Workload, load_workload
@@ -47,6 +49,7 @@ class What(StrEnum):
     LOAD = "load"
     SCAN = "scan"
     FEED = "feed"
+    SOAK = "soak"
 
 
 class Part(StrEnum):
@@ -105,6 +108,11 @@ def bench(
     results: Annotated[
         Path | None, typer.Option(help="Write all figures to this file, as JSON.", metavar="FILE")
     ] = None,
+    minutes: Annotated[float, typer.Option(help="How long to soak.", min=0.1)] = 10,
+    nodes: Annotated[int, typer.Option(help="Nodes to start for a soak; three are killed as well.", min=1, max=5)] = 1,
+    history: Annotated[
+        Path | None, typer.Option(help="Write all that a soak did to this file, as JSON lines.", metavar="FILE")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure the public API beside the bare driver, on any Cassandra or ScyllaDB.
@@ -116,8 +124,14 @@ def bench(
     feed append sets appends with a feed beside appends without; feed lag tells when their effect can be read, feed
     catchup how fast a subscription comes from the beginning to the present, feed idle what one costs that waits.
 
+    soak kills and stops writers, workers and nodes of its own (or of a cluster with --hosts, whose nodes it leaves alone)
+    for some minutes, and compares what was told, what stands and what was made of it: nothing may be lost or doubled.
+
     Everything happens in a keyspace of its own, dropped in the end. Exit code 1: the figures are void, and why.
     """
+    if what is What.SOAK:
+        _soak(hosts, nodes, minutes, history, as_json=as_json)
+        return
     if local and hosts is not None:
         raise ConfigurationError("--local and --hosts are both there", where="cassorm bench", remedy="Give one of them")
     if (what is What.FEED) != (part is not None):
@@ -143,6 +157,23 @@ def bench(
     data(values, "\n".join([columns(*report.table()), "", *report.remarks()]), as_json=as_json)
     if report.void is not None:
         note(f"void: {report.void}")
+        raise typer.Exit(NEGATIVE)
+
+
+def _soak(hosts: str | None, nodes: int, minutes: float, history: Path | None, *, as_json: bool) -> None:
+    async def run_soak(folder: Path) -> Soaked:
+        if hosts is not None:
+            return await soak(Settings(hosts=hosts).hosts, folder, minutes=minutes, history=history)
+        from cassorm.devnode import DevCluster  # noqa: PLC0415 - needs the extra `node`, which other clusters do not
+
+        async with DevCluster(nodes=nodes, profile="durable") as cluster:
+            return await soak(cluster.hosts, folder, minutes=minutes, cluster=cluster, history=history)
+
+    logging.getLogger("cassorm.events").setLevel(logging.ERROR)
+    with TemporaryDirectory(prefix="cassorm-soak-") as folder:
+        soaked = run(run_soak(Path(folder)), loop_factory=loop_factory())
+    data(asdict(soaked), "\n".join(soaked.lines()), as_json=as_json)
+    if soaked.void is not None:
         raise typer.Exit(NEGATIVE)
 
 
