@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 from pydantic_core import PydanticUndefined
 
@@ -36,9 +36,21 @@ class Step(NamedTuple):
     make: Make
 
 
+@overload
 def map_from_event(
-    events: type[E] | Sequence[type[E]] | Mapping[type[Event], Any],
+    events: type[E],
     how: str | Callable[[E], Any] | Callable[[E, Any], Any] | Callable[[E, Any, Recorded], Any] | None = None,
+    **options: Any,
+) -> Any: ...
+@overload
+def map_from_event(
+    events: Sequence[type[Event]] | Mapping[type[Event], Any],
+    how: str | Callable[..., Any] | None = None,
+    **options: Any,
+) -> Any: ...
+def map_from_event(
+    events: type[Event] | Sequence[type[Event]] | Mapping[type[Event], Any],
+    how: str | Callable[..., Any] | None = None,
     *,
     transform: Callable[[Any], Any] | None = None,
     default: Any = PydanticUndefined,

@@ -1,5 +1,6 @@
 """A user's module that uses models as the documentation does: type checkers find nothing wrong in it."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -17,12 +18,14 @@ from cassorm import (
     Ascii,
     Batch,
     BigInt,
+    CassandraEventStore,
     Col,
     Condition,
     Consistency,
     Counter,
     Database,
     Duration,
+    Event,
     Float32,
     Frozen,
     Int,
@@ -30,7 +33,12 @@ from cassorm import (
     Outcome,
     Page,
     PageSecrets,
+    Position,
+    Projections,
     Query,
+    ReadModel,
+    ReadView,
+    Recorded,
     RowCache,
     Scan,
     ScanProgress,
@@ -38,6 +46,7 @@ from cassorm import (
     Settings,
     SmallInt,
     Static,
+    Subscription,
     TimeUUID,
     TinyInt,
     Udt,
@@ -45,6 +54,7 @@ from cassorm import (
     Vector,
     Version,
     View,
+    Worker,
     Written,
     after_delete,
     after_save,
@@ -54,6 +64,7 @@ from cassorm import (
     col,
     connect,
     count_rows,
+    map_from_event,
     now,
     pk,
     table_of,
@@ -280,6 +291,56 @@ async def keep(db: Database, org: UUID, day: date, at: datetime) -> object:
     return checkpoint, done, kept, instance, models
 
 
+class Opened(Event, name="typing.Opened"):
+    owner: str
+
+
+class Booked(Event, name="typing.Booked"):
+    amount: Decimal
+
+
+class Purse(ReadModel, table="purses", aggregate="Purse"):
+    purse_id: PK[UUID]
+    owner: Col[str] = map_from_event(Opened, "owner")
+    balance: Col[Decimal] = map_from_event(Booked, lambda e, row: row.balance + e.amount, default=Decimal(0))
+    state: Col[str] = map_from_event({Opened: "open"})
+    __indexes__ = ["state"]
+    __views__ = [ReadView("purses_by_owner", key="owner", clustering=["purse_id"])]
+
+
+async def follow(db: Database) -> list[Purse]:
+    heard: list[str] = []
+
+    async def hear(recorded: Recorded) -> None:
+        heard.append(recorded.event_type)
+
+    async with CassandraEventStore(db, shards=2) as store:
+        projections = Projections(store, [Purse])
+        await projections.create()
+        running = asyncio.create_task(projections.run())
+        purse = uuid4()
+        events: list[Event] = [Opened(owner="o"), Booked(amount=Decimal(5))]
+        position: Position = (await store.append(purse, events, aggregate_type="Purse")).position
+        await db.wait_for(Position.parse(str(position)), "purses", timedelta(seconds=30))
+        row: Purse | None = await Purse.find_by_id(purse)
+        assert row is not None
+        balance: Decimal = row.balance
+        folded: Purse | None = await Purse.live(store, purse)
+        assert folded == row
+        assert balance == 5
+        found: list[Purse] = await Purse.find_by(owner="o")
+        open_ones: list[Purse] = await Purse.where(Purse.state == "open").all()
+        projections.stop()
+        await running
+        worker = Worker(store, [Subscription("hear", hear)])
+        hearing = asyncio.create_task(worker.run())
+        while len(heard) < 2:  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.05)
+        worker.stop()
+        await hearing
+    return found + open_ones
+
+
 async def use(hosts: Sequence[str]) -> list[object]:
     async with connect(hosts) as db:
         await db.create_keyspace("app", 1)
@@ -287,6 +348,7 @@ async def use(hosts: Sequence[str]) -> list[object]:
     arguments = (uuid4(), now().date(), now())
     async with connect(hosts, keyspace="app", consistency="LOCAL_QUORUM") as db:
         found = [await write(db, *arguments), await read(db, *arguments), await keep(db, *arguments)]
+        assert len(await follow(db)) == 2
     opened: Database = await connect(settings=Settings(hosts=",".join(hosts), keyspace="app"))
     async with opened:
         assert await Doc.get(uuid4()) is None

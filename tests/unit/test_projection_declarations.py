@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
     "the base of events": ({"name": map_from_event(Event)}, {**ID, "name": Col[str]}, {}, r"is the base of all events"),
     "no events": ({"name": map_from_event({})}, {**ID, "name": Col[str]}, {}, r"Bad\.name: no event"),
     "a function of four": (
-        {"name": map_from_event(Opened, lambda a, b, c, d: a)},
+        {"name": map_from_event(Opened, lambda a, b, c, d: a)},  # type: ignore[arg-type]
         {**ID, "name": Col[str]},
         {},
         r"the function takes 4 values. Take \(event\)",
