@@ -190,7 +190,11 @@ def feed_lag(values: dict[str, Any]) -> str:
         "from an append's return to its row seen | p50 ms | p95 ms | p99 ms | max ms",
         "--- | --- | --- | --- | ---",
     ]
-    for name, what in (("lag", "all"), ("first_second", "those of the first second")):
+    for name, what in (
+        ("lag", "all"),
+        ("first_second", "those of the first second"),
+        ("waiting", "`wait_for`, in the process that appended"),
+    ):
         delays = figures[name]
         rows.append(
             f"{what} | {delays['p50_ms']:.1f} | {delays['p95_ms']:.1f} | {delays['p99_ms']:.1f} | {delays['max_ms']:.1f}"
@@ -225,7 +229,7 @@ def feed_idle(values: dict[str, Any]) -> str:
     rows = ["idle worker | share of a core | statements/s", "--- | --- | ---"]
     for name in ("few", "many"):
         each = values["figures"][name]
-        rows.append(f"{each['streams']:,} streams | {each['cpu']:.2%} | {each['queries_per_s']:.1f}")
+        rows.append(f"{each['streams']:,} streams | {each['cpu']:.2%} | {each['statements_per_s']:.1f}")
     return table(rows)
 
 

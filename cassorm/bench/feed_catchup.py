@@ -62,7 +62,7 @@ class IdleWorker:
     streams: int
     seconds: float
     cpu: float
-    queries_per_s: float
+    statements_per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +79,29 @@ async def feed_catchup(place: Place, workload: Workload, progress: Progress = si
     streams = max(1, workload.catchup_events // _PER_STREAM)
     events = streams * _PER_STREAM
     async with CassandraEventStore(place.session, keyspace=place.keyspace) as store:
-        await create_tables(place.session, place)
+        await create_tables(store)
         began = perf_counter()
         await _fill(store, streams, _PER_STREAM, lambda share: progress("filling", share * 0.3))
         fill_per_s = events / (perf_counter() - began)
-    progress("a write an event", 0.3)
-    each = await _caught_up(place, workload, "event", events, Counted(EVENT_ROWS, "stream", events))
-    progress("a write a stream", 0.7)
-    folded = await _caught_up(place, workload, "fold", events, Counted(ROWS, "stream", streams))
+        progress("a write an event", 0.3)
+        rows = Counted(EVENT_ROWS, "stream", events)
+        each = await _caught_up(place, store, workload, rows, handles="event", events=events)
+        progress("a write a stream", 0.7)
+        rows = Counted(ROWS, "order_id", streams)
+        folded = await _caught_up(place, store, workload, rows, handles="fold", events=events)
     return Catchup(events, streams, fill_per_s, each, folded)
 
 
-async def _caught_up(place: Place, workload: Workload, handles: Handles, events: int, wanted: Counted) -> CaughtUp:
+async def _caught_up(
+    place: Place, store: CassandraEventStore, workload: Workload, wanted: Counted, *, handles: Handles, events: int
+) -> CaughtUp:
     rounds, found = [], {}
     # One round more, which warms up, if there is to be more than one.
     warmups = int(workload.catchup_rounds > 1)
     for round_ in range(workload.catchup_rounds + warmups):
-        plan = Plan(place.keyspace, f"{handles}-{round_}", handles=handles, begins="beginning", expected=events)
+        if handles == "fold":
+            await store.feed.reset(f"{ROWS}@1")
+        plan = Plan(place.keyspace, f"{handles}-{round_}", handles=handles, expected=wanted.rows)
         async with children(plan, place.settings, "worker") as (worker,):
             found = await worker.ask("done")
         rounds.append(events / found["seconds"])
@@ -115,12 +121,12 @@ async def feed_idle(place: Place, workload: Workload, progress: Progress = silen
     found: list[IdleWorker] = []
     there = 0
     async with CassandraEventStore(place.session, keyspace=place.keyspace) as store:
-        await create_tables(place.session, place)
+        await create_tables(store)
         for streams in (10, workload.idle_streams):
             progress(f"idle, {streams:,} streams", 0.5 * len(found))
-            await _fill(store, streams - there, 1, lambda _: None)
-            there = streams
-            plan = Plan(place.keyspace, f"idle-{streams}", begins="beginning", expected=streams)
+            added, there = streams - there, streams
+            await _fill(store, added, 1, lambda _: None)
+            plan = Plan(place.keyspace, "idle", expected=added)
             async with children(plan, place.settings, "worker") as (worker,):
                 await worker.ask("done")
                 await asyncio.sleep(_SETTLE_S if workload.idle_watch_seconds > _SETTLE_S else 0)
@@ -133,7 +139,7 @@ async def feed_idle(place: Place, workload: Workload, progress: Progress = silen
                     streams=streams,
                     seconds=elapsed,
                     cpu=(after["cpu_s"] - before["cpu_s"]) / elapsed,
-                    queries_per_s=(after["queries"] - before["queries"]) / elapsed,
+                    statements_per_s=(after["statements"] - before["statements"]) / elapsed,
                 )
             )
     few, many = found

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Any, Self
 
-from cassorm.bench.feed_process import EVENT_ROWS, ROWS, Plan
-from cassorm.bench.place import Place
-from cassorm.driver.session import Session
+from cassorm.bench.feed_process import EVENT_ROWS, BenchOrders, Plan
 from cassorm.driver.settings import Settings
 from cassorm.errors import ClusterError
+from cassorm.events.cassandra import CassandraEventStore
+from cassorm.projections.projections import Projections
 from cassorm.schema.apply import ensure_tables
 from cassorm.schema.table import Column, Table
 
@@ -94,19 +94,15 @@ async def children(plan: Plan, settings: Settings, *roles: str) -> AsyncIterator
         yield found
 
 
-async def create_tables(session: Session, place: Place) -> None:
-    """The tables that the handlers write: a row a stream, and a row an event."""
+async def create_tables(store: CassandraEventStore) -> None:
+    """Those of the read model, and the one of the handler that writes a row an event."""
+    await Projections(store, [BenchOrders]).create()
     columns = (Column("stream", "uuid"), Column("version", "int"), Column("total", "decimal"))
-    await ensure_tables(
-        session,
-        [
-            Table(keyspace=place.keyspace, name=ROWS, columns=columns, partition_key=("stream",), clustering=()),
-            Table(
-                keyspace=place.keyspace,
-                name=EVENT_ROWS,
-                columns=columns,
-                partition_key=("stream",),
-                clustering=(("version", "asc"),),
-            ),
-        ],
+    table = Table(
+        keyspace=store.keyspace,
+        name=EVENT_ROWS,
+        columns=columns,
+        partition_key=("stream",),
+        clustering=(("version", "asc"),),
     )
+    await ensure_tables(store.session, [table])

@@ -19,9 +19,9 @@ _WARMUP_RATE = 200.0
 class Lag:
     """From an append's return in one process to the row of its stream seen in another, written by a third.
 
-    `events` arrived at `rate` a second for `seconds`, in any of `streams`; `missing` rows were never seen. `appending`
-    is what an append took. `first_after_idle_ms` is the lag of one more event, `idle_seconds` later. CPU is that of
-    each process, in shares of a core.
+    `events` arrived at `rate` a second for `seconds`, in any of `streams`; `missing` rows were never seen.
+    `first_after_idle_ms` is the lag of one more event, `idle_seconds` later. `waiting` is what `wait_for` took in the
+    writer, behind one of 20 appends. CPU is that of the worker, in shares of a core.
     """
 
     events: int
@@ -35,7 +35,8 @@ class Lag:
     failed: int
     missing: int
     worker_cpu: float
-    worker_queries_per_s: float
+    worker_statements_per_s: float
+    waiting: Latency
 
     @property
     def void(self) -> str | None:
@@ -47,8 +48,8 @@ class Lag:
 
 async def feed_lag(place: Place, workload: Workload, progress: Progress = silent) -> Lag:
     """Warm up with one such run, then measure another, with processes of its own."""
-    async with CassandraEventStore(place.session, keyspace=place.keyspace):
-        await create_tables(place.session, place)
+    async with CassandraEventStore(place.session, keyspace=place.keyspace) as store:
+        await create_tables(store)
     plan = Plan(
         place.keyspace,
         "lag",
@@ -75,7 +76,8 @@ async def _run(place: Place, plan: Plan) -> Lag:
         begin = monotonic_ns() + 200_000_000
         for each in (writer, observer):
             each.tell(begin)
-        returned = (await writer.hear())["times"]
+        written = await writer.hear()
+        returned = written["times"]
         seen = (await observer.hear())["times"]
         after = await worker.ask("stats")
     took = [
@@ -99,5 +101,6 @@ async def _run(place: Place, plan: Plan) -> Lag:
         failed=returned.count(None),
         missing=sum(done is not None and shown is None for done, shown in zip(returned, seen, strict=True)),
         worker_cpu=(after["cpu_s"] - before["cpu_s"]) / elapsed,
-        worker_queries_per_s=(after["queries"] - before["queries"]) / elapsed,
+        worker_statements_per_s=(after["statements"] - before["statements"]) / elapsed,
+        waiting=latency([written["waited"]]),
     )

@@ -10,10 +10,10 @@ import logging
 import random
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from time import monotonic_ns, perf_counter, process_time
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 from cassorm.bench.cases import LineAdded, line_added
@@ -21,23 +21,27 @@ from cassorm.bench.machine import resident_bytes
 from cassorm.bench.place import loop_factory
 from cassorm.bench.streams import Resident
 from cassorm.cql.identifiers import quote_table
-from cassorm.driver.connect import connect
 from cassorm.driver.observing import Observer, SentStatement, observed_by
-from cassorm.driver.prepared import Prepared
-from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import CassormError
 from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.event import Recorded
-from cassorm.events.subscription import Start, Subscription
+from cassorm.events.subscription import Subscription
 from cassorm.events.worker import Worker
+from cassorm.orm.database import Database, connect
+from cassorm.orm.fields import PK, Col
+from cassorm.projections.mapping import map_from_event
+from cassorm.projections.projections import Projections
+from cassorm.projections.read_model import ReadModel
 
-Handles = Literal["row", "event", "fold"]
-"""What a worker writes: a row a stream for each event, a row an event, or a row a stream for all of its events."""
+Handles = Literal["event", "fold"]
+"""What carries the subscription: a handler that writes a row for each event, or a read model, a row a stream."""
 
-ROWS, EVENT_ROWS = "bench_rows", "bench_event_rows"
+ROWS, EVENT_ROWS = "bench_orders", "bench_event_rows"
 _LOOK_S = 0.004
 _PATIENCE_S = 30
+_WAITS_EACH = 20
+"""Behind one of so many appends the writer waits for its effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Plan:
     """What the processes do, the same value for each.
 
     Events arrive at `rate` a second for `seconds`, by a Poisson process of this `seed`, in any of `streams`; a last one
-    comes after `idle_seconds` more. A worker handles `expected` events from where it `begins`.
+    comes after `idle_seconds` more. A worker makes `expected` writes.
     """
 
     keyspace: str
@@ -55,9 +59,20 @@ class Plan:
     seconds: float = 0.0
     streams: int = 1
     idle_seconds: float = 0.0
-    handles: Handles = "row"
-    begins: Literal["beginning", "now"] = "now"
+    handles: Handles = "fold"
     expected: int = 0
+
+
+class BenchOrders(ReadModel, table=ROWS, aggregate="Order"):
+    """The read model: a row an order, sums, as most are."""
+
+    order_id: PK[UUID]
+    customer: Col[int | None] = map_from_event(LineAdded, "customer")
+    lines: Col[int] = map_from_event(LineAdded, lambda _, row: row.lines + 1, default=0)
+    units: Col[int] = map_from_event(LineAdded, lambda event, row: row.units + event.quantity, default=0)
+    total: Col[Decimal] = map_from_event(
+        LineAdded, lambda event, row: row.total + event.quantity * event.unit_price, default=Decimal(0)
+    )
 
 
 class Arrival(NamedTuple):
@@ -102,18 +117,27 @@ async def told() -> str:
 
 
 async def write(store: CassandraEventStore, plan: Plan) -> None:
-    """Append what arrives, whether or not what came before has been answered; tell when each append returned."""
+    """Append what arrives, whether or not what came before has been answered; tell when each append returned.
+
+    A few also wait for their effect.
+    """
     schedule = arrivals(plan)
     returned: list[int | None] = [None] * len(schedule)
+    waited: list[float] = []
     tasks: set[asyncio.Task[None]] = set()
+    projections = Projections(store, [BenchOrders])
 
     async def append(index: int, arrival: Arrival) -> None:
         try:
-            await store.append(arrival.stream, [line_added()], expected=arrival.version - 1, aggregate_type="Order")
+            appended = await store.append(
+                arrival.stream, [line_added()], expected=arrival.version - 1, aggregate_type="Order"
+            )
+            returned[index] = now = monotonic_ns()
+            if index % _WAITS_EACH == 0:
+                await projections.wait_for(appended.position, ROWS)
+                waited.append((monotonic_ns() - now) / 1e9)
         except CassormError as error:
             sys.stderr.write(f"{error}\n")
-        else:
-            returned[index] = monotonic_ns()
 
     say(ready=True)
     begin = int(await told())
@@ -123,15 +147,17 @@ async def write(store: CassandraEventStore, plan: Plan) -> None:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
-    say(times=returned, cpu_s=process_time())
+    say(times=returned, waited=waited)
 
 
-async def observe(session: Session, plan: Plan) -> None:
+async def observe(session: Database, plan: Plan) -> None:
     """Look again and again for what should be there by now; tell when each event's row was first seen."""
     schedule = arrivals(plan)
     seen: list[int | None] = [None] * len(schedule)
     table = quote_table(ROWS, plan.keyspace)
-    look = await session.prepare(f"SELECT stream, version FROM {table} WHERE stream IN ?")  # noqa: S608 - quoted
+    look = await session.prepare(
+        f"SELECT order_id, applied_version FROM {table} WHERE order_id IN ?"  # noqa: S608 - quoted
+    )
     waiting: dict[UUID, deque[int]] = {}
     coming = deque(enumerate(schedule))
     say(ready=True)
@@ -154,7 +180,7 @@ async def observe(session: Session, plan: Plan) -> None:
             await asyncio.sleep(_LOOK_S)
         elif coming:
             await _until(begin + coming[0][1].at_ns)
-    say(times=seen, cpu_s=process_time())
+    say(times=seen)
 
 
 async def _until(at_ns: int) -> None:
@@ -163,100 +189,88 @@ async def _until(at_ns: int) -> None:
         await asyncio.sleep(left / 1e9)
 
 
-class Queries(Observer):
-    """Counts the statements that are sent."""
+class Statements(Observer):
+    """Counts the statements that are sent, and the writes to a table among them: how far the handlers have come."""
 
-    count = 0
-
-    def sent(self, statement: SentStatement) -> None:
-        """Count one."""
-        self.count += 1
-
-
-class Handling:
-    """The handlers of the benchmarks, and how much they have handled."""
-
-    def __init__(self, session: Session, insert: Prepared, expected: int) -> None:
-        self._session = session
-        self._insert = insert
+    def __init__(self, table: str, expected: int) -> None:
+        self._table = table
         self._expected = expected
-        self.handled = 0
+        self.count = 0
+        self.writes = 0
         self.after_tenth_bytes = 0
         self.done = asyncio.Event()
         self.ended = 0.0
 
-    async def row(self, recorded: Recorded) -> None:
-        """Write the row of an event's stream."""
-        await self._session.execute(self._insert, (recorded.stream, recorded.version, _total(recorded)))
-        self._count(1)
-
-    async def event(self, recorded: Recorded) -> None:
-        """Write the row of an event."""
-        await self._session.execute(self._insert, (recorded.stream, recorded.version, _total(recorded)))
-        self._count(1)
-
-    async def fold(self, events: list[Recorded]) -> None:
-        """Write the row of a stream, once for all these events."""
-        total = sum(map(_total, events))
-        await self._session.execute(self._insert, (events[-1].stream, events[-1].version, total))
-        self._count(len(events))
-
-    def _count(self, events: int) -> None:
-        self.handled += events
-        if not self.after_tenth_bytes and self.handled >= self._expected / 10:
+    def sent(self, statement: SentStatement) -> None:
+        """Count one."""
+        self.count += 1
+        if self._table not in statement.text or statement.text.startswith("SELECT"):
+            return
+        self.writes += 1
+        if not self.after_tenth_bytes and self.writes >= self._expected / 10:
             self.after_tenth_bytes = resident_bytes()
-        if self.handled >= self._expected and not self.done.is_set():
+        if self.writes == self._expected:
             self.ended = perf_counter()
             self.done.set()
 
 
-def _total(recorded: Recorded) -> Any:
-    event = recorded.event
-    assert isinstance(event, LineAdded)  # noqa: S101 - nothing else is appended
-    return event.quantity * event.unit_price
+class Carrier(Protocol):
+    """What carries a subscription: a worker, or projections."""
+
+    async def run(self) -> None:
+        """Carry it until `stop`."""
+
+    def stop(self) -> None:
+        """End `run` soon."""
 
 
-async def work(session: Session, store: CassandraEventStore, plan: Plan) -> None:
+async def carrier(session: Database, store: CassandraEventStore, plan: Plan) -> tuple[Carrier, str]:
+    """Return what carries the plan's subscription, and the subscription's name."""
+    if plan.handles == "fold":
+        return Projections(store, [BenchOrders]), f"{ROWS}@1"
+    table = quote_table(EVENT_ROWS, plan.keyspace)
+    insert = await session.prepare(
+        f"INSERT INTO {table} (stream, version, total) VALUES (?, ?, ?)"  # noqa: S608 - quoted
+    )
+
+    async def handle(recorded: Recorded) -> None:
+        event = recorded.event
+        assert isinstance(event, LineAdded)  # noqa: S101 - nothing else is appended
+        await session.execute(insert, (recorded.stream, recorded.version, event.quantity * event.unit_price))
+
+    return Worker(store, [Subscription(plan.name, handle)]), plan.name
+
+
+async def work(session: Database, store: CassandraEventStore, plan: Plan) -> None:
     """Carry one subscription, until whoever started this process says `stop` or has gone.
 
     It says when it carries all shards, and, when asked, what it has done so far.
     """
-    table = quote_table(EVENT_ROWS if plan.handles == "event" else ROWS, plan.keyspace)
-    insert = await session.prepare(f"INSERT INTO {table} (stream, version, total) VALUES (?, ?, ?)")  # noqa: S608 - quoted
-    handling = Handling(session, insert, plan.expected)
-    handlers: dict[Handles, Callable[[Any], Awaitable[None]]] = {
-        "row": handling.row,
-        "event": handling.event,
-        "fold": handling.fold,
-    }
-    subscription = Subscription(
-        plan.name,
-        handlers[plan.handles],
-        takes="streams" if plan.handles == "fold" else "events",
-        begin=Start.BEGINNING if plan.begins == "beginning" else Start.NOW,
-    )
-    queries = Queries()
-    with observed_by(queries):
-        worker = Worker(store, [subscription])
-        begun = perf_counter()
-        running = asyncio.get_running_loop().create_task(worker.run())
-    while len(worker.carried) < store.settings.shards and not running.done():  # noqa: ASYNC110 - it has no such event
-        await asyncio.sleep(0.01)
+    statements = Statements(ROWS if plan.handles == "fold" else EVENT_ROWS, plan.expected)
+    carrying, name = await carrier(session, store, plan)
+    begun = perf_counter()
+    with observed_by(statements):
+        running = asyncio.get_running_loop().create_task(carrying.run())
+    shards = range(store.settings.shards)
+    while not running.done():
+        checkpoints = await store.feed.checkpoints(name, shards)
+        if len(checkpoints) == len(shards) and all(each.owner is not None for each in checkpoints.values()):
+            break
+        await asyncio.sleep(_LOOK_S)
     say(ready=True)
     with Resident() as resident:
         while (line := await told()) and line != "stop" and not running.done():
             if line == "done":
-                await handling.done.wait()
+                await statements.done.wait()
             say(
                 at=perf_counter(),
                 cpu_s=process_time(),
-                queries=queries.count,
-                handled=handling.handled,
-                seconds=handling.ended - begun,
-                after_tenth_bytes=handling.after_tenth_bytes,
+                statements=statements.count,
+                seconds=statements.ended - begun,
+                after_tenth_bytes=statements.after_tenth_bytes,
                 peak_bytes=max(resident.peak_bytes, resident_bytes()),
             )
-    worker.stop()
+    carrying.stop()
     await running
 
 

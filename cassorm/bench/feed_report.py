@@ -54,7 +54,7 @@ class FeedReport:
                 ]
             case Idle() as figures:
                 return ("idle with streams", "% of a core", "statements/s"), [
-                    (f"{each.streams:,}", f"{each.cpu * 100:.2f}", f"{each.queries_per_s:.1f}")
+                    (f"{each.streams:,}", f"{each.cpu * 100:.2f}", f"{each.statements_per_s:.1f}")
                     for each in (figures.few, figures.many)
                 ]
 
@@ -71,7 +71,7 @@ class FeedReport:
             case Lag() as figures:
                 lines = [
                     f"{figures.events:,} events at {figures.rate:g}/s in {figures.streams:,} streams",
-                    f"worker: {figures.worker_cpu * 100:.0f} % of a core, {figures.worker_queries_per_s:,.0f} statements/s",
+                    f"worker: {figures.worker_cpu * 100:.0f} % of a core, {figures.worker_statements_per_s:,.0f} statements/s",
                 ]
             case Catchup() as figures:
                 there = f"{figures.events:,} events in {figures.streams:,} streams"
@@ -102,7 +102,11 @@ def _append(figures: FeedAppend) -> Table:
 def _lag(figures: Lag) -> Table:
     rows: list[Sequence[str]] = [
         (name, *milliseconds(each))
-        for name, each in (("all", figures.lag), ("appended in the first second", figures.first_second))
+        for name, each in (
+            ("all", figures.lag),
+            ("appended in the first second", figures.first_second),
+            ("wait_for", figures.waiting),
+        )
     ]
     if figures.first_after_idle_ms is not None:
         name = f"the first after {figures.idle_seconds:g} s"
