@@ -11,9 +11,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from cassorm.cli.connection import Hosts, count, open_session, settings_for
 from cassorm.cli.output import NEGATIVE, Json, data, note, run
+from cassorm.cli.projection_module import open_store
 from cassorm.driver.settings import Settings
 from cassorm.events.audit import REMEDIES, Audit, AuditFinding
 from cassorm.events.audit import audit as compare
+from cassorm.events.inquiry import moment_of
 from cassorm.events.tables import TableNames
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -65,6 +67,39 @@ def audit(
     for kind in sorted(seen.kinds):
         note(f"{kind}: {REMEDIES[kind]}")
     raise typer.Exit(NEGATIVE)
+
+
+@app.command()
+def index(
+    keyspace: Keyspace,
+    *,
+    events: EventsTable = "events",
+    create: Annotated[bool, typer.Option("--create", help="Create its tables, where they are missing.")] = False,
+    hosts: Hosts = None,
+    as_json: Json = False,
+) -> None:
+    """Tell up to when the index of events by type and date is complete: what `get_events_by_type` and its like ask.
+
+    `cassorm projections run` keeps it from the moment on when its tables are there. Exit code 1: there is none, or it is
+    not filled yet.
+    """
+    exists, upto = run(_index(settings_for(hosts), keyspace, events, create=create))
+    moment = None if upto is None else moment_of(upto).isoformat(timespec="milliseconds")
+    data({"exists": exists, "upto": upto, "moment": moment}, moment or "", as_json=as_json)
+    if not exists:
+        note(f"there is no index; next: cassorm events index {keyspace} --create")
+    elif upto is None:
+        note("it is not filled yet; next: cassorm projections run MODULE")
+    if upto is None:
+        raise typer.Exit(NEGATIVE)
+
+
+async def _index(settings: Settings, keyspace: str, events: str, *, create: bool) -> tuple[bool, int | None]:
+    async with open_store(settings, keyspace, events) as store:
+        if create:
+            await store.index.create()
+        exists = await store.index.exists()
+        return exists, await store.index.upto() if exists else None
 
 
 class _Listed:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -105,8 +106,10 @@ def _is_projection(thing: Any) -> bool:
 
 
 @asynccontextmanager
-async def open_store(settings: Settings, keyspace: str | None, events: str) -> AsyncIterator[CassandraEventStore]:
-    """The event store of a keyspace.
+async def open_store(
+    settings: Settings, keyspace: str | None, events: str, *, quietly: bool = True
+) -> AsyncIterator[CassandraEventStore]:
+    """The event store of a keyspace. `quietly`: what the cluster's settings mean is left to `cassorm doctor`.
 
     Raises:
         ConfigurationError: no keyspace is given, or there is no such store: it is never created here.
@@ -115,6 +118,8 @@ async def open_store(settings: Settings, keyspace: str | None, events: str) -> A
     if not keyspace:
         raise ConfigurationError("no keyspace", where="arguments", remedy="Add --keyspace, or set CASSORM_KEYSPACE")
     names = TableNames(events=events)
+    if quietly:
+        logging.getLogger("cassorm.events").setLevel(logging.ERROR)
     async with connect(settings=settings.model_copy(update={"keyspace": None})) as db:
         if await existing_settings(db, keyspace, names) is None:
             raise ConfigurationError(

@@ -76,7 +76,7 @@ def run_(
 async def _carry(settings: Settings, keyspace: str | None, events: str, things: Any, *, child: bool) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("cassorm").setLevel(logging.INFO)
-    async with open_store(settings, keyspace, events) as store:
+    async with open_store(settings, keyspace, events, quietly=False) as store:
         await carry(store, things, child=child)
 
 
@@ -116,7 +116,7 @@ def status(
         for one in found
     ]
     data([asdict(one) for one in found], columns(header, rows), as_json=as_json)
-    bad = [one for one in found if _alarming(one)]
+    bad = [one for one in found if _alarming(one) and (one.known or not modules)]
     note(
         f"{count(len(found), 'subscription')}, {len(bad)} to look after"
         if found
@@ -343,8 +343,6 @@ def _rebuilding(name: str) -> Iterator[Callable[[RebuildProgress], None]]:
 async def _in_store(
     settings: Settings, keyspace: str | None, events: str, ask: Callable[[CassandraEventStore], Awaitable[Any]]
 ) -> Any:
-    # What the cluster's settings mean is told by `cassorm doctor`, and by workers when they begin.
-    logging.getLogger("cassorm.events").setLevel(logging.ERROR)
     async with open_store(settings, keyspace, events) as store:
         return await ask(store)
 

@@ -17,6 +17,7 @@ from cassorm.events.pointers import Pointer
 from cassorm.events.position import shard_of
 from cassorm.events.store import Appended
 from tests.cluster.commands import run
+from tests.cluster.test_feed_worker import working
 from tests.faults.feeding import owner_of
 
 pytestmark = pytest.mark.cluster
@@ -207,6 +208,25 @@ async def test_the_command_lists_findings_and_says_so_in_its_exit_code(
     assert {"kind": "gap", "what": "version 2 is not there", "stream": str(stream), "version": 2} in told["listed"]
     code, out, _ = await cassorm(cassandra_hosts, store.keyspace, "--limit", "0")
     assert (code, out) == (1, "")
+
+
+async def test_the_index_is_created_and_told_of_by_a_command(
+    store: CassandraEventStore, cassandra_hosts: list[str]
+) -> None:
+    async def index(*arguments: str) -> tuple[int, str, str]:
+        called = ["events", "index", store.keyspace, *arguments, "--hosts", ",".join(cassandra_hosts)]
+        return await asyncio.to_thread(run, called)
+
+    code, _, err = await index()
+    assert (code, err) == (1, f"there is no index; next: cassorm events index {store.keyspace} --create\n")
+    code, _, err = await index("--create")
+    assert (code, err) == (1, "it is not filled yet; next: cassorm projections run MODULE\n")
+    async with working(store, store.index.subscription()):
+        while await store.index.upto() is None:  # noqa: ASYNC110 - a worker fills it
+            await asyncio.sleep(0.02)
+    code, out, err = await index("--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["upto"] == await store.index.upto()
 
 
 async def test_what_is_no_event_store_is_refused(
