@@ -125,13 +125,20 @@ class Writer:
                 "op": "intent",
                 "process": self._plan.process,
                 "stream": str(stream),
-                "expected": self._versions.get(stream, 0),
+                "expected": await self._version(stream),
                 "count": random.choice((1, 1, 1, 2, 3)),  # noqa: S311
                 "append_id": str(uuid4()),
                 "start_ns": monotonic_ns(),
             }
             self._journal.note(**intent)
             await self._append(intent)
+
+    async def _version(self, stream: UUID) -> int:
+        if stream not in self._versions:
+            with suppress(ClusterError):
+                head = await self._store.head(stream)
+                self._versions.setdefault(stream, 0 if head is None else head.version)
+        return self._versions.get(stream, 0)
 
     async def _append(self, intent: dict[str, Any]) -> None:
         """Send an append, and again under its id for as long as it is not known what became of it."""

@@ -3,18 +3,21 @@
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Session
+from cassorm.events.worker import Pace
+from tests.faults.conftest import SOAK
 from tests.faults.feed_account import account, heads_of
-from tests.faults.feed_process import Member, Told, work, write
-from tests.faults.feeding import until
+from tests.faults.feed_process import QUICK, Member, Told, work, write
+from tests.faults.feeding import Entered, stream_in, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
@@ -62,6 +65,40 @@ async def store(cassorm_session: Session) -> AsyncIterator[CassandraEventStore]:
     async with CassandraEventStore(cassorm_session, keyspace=name, shards=4, replication=1) as store:
         yield store
     await cassorm_session.ddl(f"DROP KEYSPACE {name}")
+
+
+@pytest.mark.parametrize(
+    ("pace", "within_s"),
+    [pytest.param(QUICK, 5, id="quick"), *([pytest.param(Pace(), 10, id="default")] if SOAK else [])],
+)
+async def test_another_worker_takes_over_soon_after_one_is_killed(
+    store: CassandraEventStore, cassandra_hosts: list[str], tmp_path: Path, pace: Pace, within_s: float
+) -> None:
+    streams = [stream_in(shard, 4) for shard in range(4)]
+    told = Told(tmp_path / "told")
+    arguments = (cassandra_hosts, store.keyspace, told.path, "all", pace)
+    victim = Member(work, *arguments, log=tmp_path / "victim")
+    try:
+        await append_to(store, streams)
+        await until(lambda: told.reaches(dict.fromkeys(streams, 1)), 60)
+        heir = Member(work, *arguments, log=tmp_path / "heir")
+        # Until it has its share: then half of the shards are the victim's.
+        while {line[2] for line in told.again().lines} != {victim.pid, heir.pid}:
+            await append_to(store, streams)
+            await asyncio.sleep(0.1)
+        await victim.kill()
+        begun = time.monotonic()
+        await append_to(store, streams)
+        heads = await heads_of(store, streams)
+        await until(lambda: told.reaches(heads), 30, every_s=0.05)
+        assert time.monotonic() - begun < within_s
+        await heir.kill()
+    finally:
+        await victim.kill()
+
+
+async def append_to(store: CassandraEventStore, streams: list[UUID]) -> None:
+    await asyncio.gather(*(store.append(stream, [Entered(number=1)]) for stream in streams))
 
 
 async def test_whatever_is_killed_or_stopped_every_event_is_delivered_in_order(

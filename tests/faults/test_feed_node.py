@@ -79,4 +79,4 @@ async def test_a_feed_goes_on_over_a_node_that_hangs_and_one_that_crashes() -> N
         await asyncio.gather(*running)
     for stream, head in heads.items():
         assert list(dict.fromkeys(storm.told[stream]))[:head] == list(range(1, head + 1))
-    assert sum(heads.values()) > 100, "too little happened to show anything"
+    assert all(head > 2 for head in heads.values()), "too little happened to show anything"
