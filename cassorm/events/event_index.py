@@ -24,7 +24,7 @@ from cassorm.events.position import Position, shard_of
 from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import BEFORE_ALL, Subscription
+from cassorm.events.subscription import Subscription
 
 SUBSCRIPTION: Final = "$events_by_type"
 """The name of the subscription that keeps the index."""
@@ -67,6 +67,7 @@ class EventIndex:
         self._decode = decode
         self._where = where
         self._ready = False
+        self._begun: dict[int, int] = {}
 
     async def create(self) -> None:
         """Create the tables of the index, where they are missing."""
@@ -88,10 +89,14 @@ class EventIndex:
 
         Events behind it may be there already. `moment_of` makes a moment of it.
         """
-        found = await self._feed.checkpoints(SUBSCRIPTION, range(self._settings.shards))
-        positions = [found[shard].pos if shard in found else BEFORE_ALL for shard in range(self._settings.shards)]
-        # Only a shard whose streams have been gone through has a checkpoint behind the beginning.
-        return None if BEFORE_ALL in positions else min(positions)
+        shards = range(self._settings.shards)
+        if not self._begun:
+            self._begun = {shard: standing.begun for shard, standing in (await self._feed.standings(shards)).items()}
+        found = await self._feed.checkpoints(SUBSCRIPTION, shards)
+        # Only a shard whose streams have been gone through has a checkpoint behind the store's beginning.
+        if any(shard not in found or found[shard].pos <= self._begun[shard] for shard in shards):
+            return None
+        return min(checkpoint.pos for checkpoint in found.values())
 
     async def wait_for(self, position: Position, *, timeout: timedelta = timedelta(seconds=10)) -> None:
         """Return when the event at a position, and whatever stands before it in its shard, is in the index.

@@ -33,6 +33,8 @@ async def kept(cassandra_store: CassandraEventStore) -> AsyncIterator[CassandraE
     await store.index.create()
     worker = Worker(store, [store.index.subscription()], pace=QUICK)
     running = asyncio.create_task(worker.run())
+    while await store.index.upto() is None:  # noqa: ASYNC110 - a worker fills it
+        await asyncio.sleep(0.02)
     yield store
     worker.stop()
     await running
