@@ -22,8 +22,10 @@ lint: setup  ## Style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-soak: setup  ## The fault tests in their long form, half an hour of crashes, races and cancellations; a stream of a million
+soak: setup  ## The fault tests in their long form, an hour of crashes, races and cancellations; a stream of a million
 	CASSORM_SOAK=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	$(BIN)/cassorm bench soak --minutes 15
+	$(BIN)/cassorm bench soak --minutes 15 --nodes 3
 	$(BIN)/cassorm bench load --local
 
 setup: $(VENV)/installed-dev  ## A virtual environment with everything that development needs

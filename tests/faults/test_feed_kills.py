@@ -22,7 +22,7 @@ from tests.faults.feeding import Entered, stream_in, until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 STREAMS = 12
-ROUNDS = int(os.environ.get("CASSORM_FEED_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("CASSORM_FEED_ROUNDS", "100" if SOAK else "6"))
 
 
 class Crew:
