@@ -72,8 +72,8 @@ class Database(Session):
         self.page_secrets = _secrets_of_environment()
         self.claim_grace = GRACE
         self.listeners: list[OnWrite] = []
-        self.waits: dict[str, Waits] = {}
-        """By the name of a projection: what returns when an append's effect on it can be read."""
+        self.waits: dict[tuple[str, str], Waits] = {}
+        """By the keyspace and the name of a projection: what returns when an append's effect on it can be read."""
 
     async def __aenter__(self) -> Self:
         enter(self)
@@ -103,14 +103,16 @@ class Database(Session):
             SubscriptionError: not within `timeout`; the error says where the projection stands.
             QueryError: there is no such projection here, or the position is of another store.
         """
-        wait = self.waits.get(name)
-        if wait is None:
+        here = current_keyspace.get() or self.keyspace
+        found = [wait for (keyspace, each), wait in self.waits.items() if each == name and here in (None, keyspace)]
+        if len(found) != 1:
+            known = ", ".join(f"{keyspace}.{each}" for keyspace, each in self.waits)
             raise QueryError(
-                f"knows no projection {name!r}, but {', '.join(self.waits) or 'none'}",
-                where="wait_for()",
-                remedy="Make Projections(store, [...]) with it on this database first",
+                f"knows {'no' if not found else 'more than one'} projection {name!r}, but {known or 'none'}",
+                where=f"wait_for() in keyspace {here}" if here else "wait_for()",
+                remedy="Make Projections(store, [...]) with it on this database first, and name its keyspace",
             )
-        await wait(position, name, timeout)
+        await found[0](position, name, timeout)
 
     # -- schema --------------------------------------------------------------------------------------------------
 

@@ -62,7 +62,8 @@ class Seen:
         try:
             prepared = await self._session.prepare(text)
         except ClusterError as error:
-            if "unconfigured table" not in str(error) and "nconfigured" not in str(error):
+            there = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?"
+            if await self._session.execute(there, (keyspace, REGISTRY)):
                 raise
             raise _missing(keyspace, name) from error
         found = await self._session.execute(prepared, (name,), consistency=Consistency.LOCAL_QUORUM)

@@ -51,6 +51,22 @@ class Kind(ABC):
         """The tables of a generation."""
         return [plan_of_generation(plan, generation).table for plan in self.plans]
 
+    def check(self, ground: Ground) -> None:
+        """Return when the store can feed it.
+
+        Raises:
+            ProjectionError: its streams have other ids than the rows.
+        """
+        if self.kept is None:
+            return
+        key, id_type = self.kept.partition[0], ground.store.settings.id_type
+        if key.codec.cql.name != id_type:
+            raise ProjectionError(
+                f"is a {key.codec.cql.name}, and the ids of the store's streams are {id_type}",
+                where=key.where,
+                remedy=f"Write PK[{'UUID' if id_type == 'uuid' else 'str'}]",
+            )
+
     async def drop(self, ground: Ground, generation: int) -> list[str]:
         """Drop the tables of a generation; return their names."""
         names = []

@@ -28,6 +28,7 @@ from cassorm.schema.keyspace import Schema
 logger = logging.getLogger("cassorm.projections")
 
 _WATCH_S = 2.0
+_PAUSE_S = 1.0
 _WAIT = timedelta(seconds=10)
 
 
@@ -45,7 +46,7 @@ class Projections:
 
     Raises:
         ProjectionError: something is no projection, or two have one name.
-        ConfigurationError: the store's session is none that `connect` gave.
+        ConfigurationError: the store is none that feeds tables, or a table is in another keyspace.
     """
 
     def __init__(
@@ -56,6 +57,12 @@ class Projections:
         db: Database | None = None,
         pace: Pace | None = None,
     ) -> None:
+        if not isinstance(store, CassandraEventStore):
+            raise ConfigurationError(
+                f"a {type(store).__name__} feeds no tables",
+                where="Projections",
+                remedy="Give a CassandraEventStore; read models of a store in memory are folded by live()",
+            )
         session = db or store.session
         self.ground = Ground(store, session, current_keyspace.get() or session.keyspace or store.keyspace)
         self.kinds: dict[str, Kind] = {}
@@ -69,7 +76,7 @@ class Projections:
         self._hooks: list[Callable[[], None]] = []
         if isinstance(session, Database):
             for name in self.kinds:
-                session.waits[name] = self.wait_for
+                session.waits[self.ground.keyspace, name] = self.wait_for
 
     def _add(self, kind: Kind) -> None:
         known = self.kinds.get(kind.name)
@@ -116,7 +123,10 @@ class Projections:
 
         Raises:
             SchemaDriftError: a table exists with another shape; nothing was changed.
+            ProjectionError: the keys of a read model cannot be the ids of the store's streams.
         """
+        for kind in self.kinds.values():
+            kind.check(self.ground)
         await self._registry.create()
         changed = []
         for kind in self.kinds.values():
@@ -189,14 +199,21 @@ class Projections:
         """Feed all projections, and those generations that are being built, until `stop`."""
         self._stopping.clear()
         while not self._stopping.is_set():
-            wanted = await self._wanted()
-            worker = Worker(self.ground.store, self._subscriptions(wanted), pace=self._pace)
-            running = asyncio.ensure_future(worker.run())
             try:
-                await self._watch(wanted, running)
-            finally:
-                worker.stop()
-                await running
+                await self._carry(await self._wanted())
+            except ClusterError as error:
+                logger.warning("projections wait: %s", error)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _carry(self, wanted: list[tuple[str, int, State]]) -> None:
+        """Feed these generations until others are wanted."""
+        worker = Worker(self.ground.store, self._subscriptions(wanted), pace=self._pace)
+        running = asyncio.ensure_future(worker.run())
+        try:
+            await self._watch(wanted, running)
+        finally:
+            worker.stop()
+            await running
 
     def stop(self) -> None:
         """End `run` soon."""

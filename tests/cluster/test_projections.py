@@ -15,7 +15,15 @@ import pytest
 import pytest_asyncio
 
 from cassorm import CK, NO_STREAM, PK, Appended, CassandraEventStore, Col, Database, Event, Model, col, connect
-from cassorm.errors import ModelError, ProjectionError, QueryError, SubscriptionError
+from cassorm.errors import (
+    ConfigurationError,
+    ModelError,
+    ProjectionError,
+    QueryError,
+    SchemaDriftError,
+    SubscriptionError,
+)
+from cassorm.events.memory import MemoryEventStore
 from cassorm.events.worker import Pace, Worker
 from cassorm.projections.handlers import Tx, on, projection
 from cassorm.projections.mapping import map_from_event
@@ -295,7 +303,7 @@ async def test_waiting_in_vain_says_where_the_projection_stands(shop: Shop) -> N
         await shop.db.wait_for(sold.position, "revenue", timedelta(milliseconds=50))
     with pytest.raises(QueryError, match="a position of store"):
         await mine.wait_for(sold.position._replace(store_id=uuid4()), "sales")
-    with pytest.raises(QueryError, match="knows no projection 'nope'"):
+    with pytest.raises(QueryError, match="knows no projection 'nope', but projections_"):
         await shop.db.wait_for(sold.position, "nope")
     with pytest.raises(ProjectionError, match="there is no projection 'nope'"):
         await mine.rebuild("nope")
@@ -415,3 +423,36 @@ async def test_a_rebuild_that_no_worker_has_gone_before_holds_all_that_has_happe
     await mine.rebuild("late")
     async with shop.db:
         assert {row.id async for row in Late.scan()} == set(shop.ids)
+
+
+async def test_what_the_store_cannot_feed_and_what_was_never_created_is_refused(shop: Shop) -> None:
+    class Texts(ReadModel, table="texts", aggregate="Sale"):
+        id: PK[str]
+        customer: Col[str] = map_from_event(Opened)
+
+    class Never(ReadModel, table="never", aggregate="Sale"):
+        id: PK[UUID]
+        customer: Col[str] = map_from_event(Opened)
+
+    class Drifted(ReadModel, table="contacts_of_old", aggregate="Sale"):
+        id: PK[UUID]
+        customer: Col[str] = map_from_event(Opened)
+
+    with pytest.raises(ProjectionError, match=r"Texts\.id: is a text, and the ids .* are uuid\. Write PK\[UUID\]"):
+        await Projections(shop.store, [Texts]).create()
+    with pytest.raises(ConfigurationError, match="a MemoryEventStore feeds no tables"):
+        Projections(MemoryEventStore(), [Never])  # type: ignore[arg-type]
+    async with shop.db:
+        with pytest.raises(ProjectionError, match=r"projection never in keyspace .*: was not created here"):
+            await Never.find_by_id(uuid4())
+    await shop.db.ddl("CREATE TABLE contacts_of_old (id uuid PRIMARY KEY, customer int)")
+    with pytest.raises(SchemaDriftError, match="customer"):
+        await Projections(shop.store, [Drifted]).create()
+    async with connect(shop.db.settings.hosts) as other:
+        await other.create_keyspace(f"{shop.db.keyspace}_empty")
+        with other.in_keyspace(f"{shop.db.keyspace}_empty"):
+            with pytest.raises(ProjectionError, match="was not created here"):
+                await Never.get(uuid4()).using(other)
+            with pytest.raises(QueryError, match="knows no projection"):
+                await other.wait_for(None, "sales")
+        await other.ddl(f"DROP KEYSPACE {shop.db.keyspace}_empty")

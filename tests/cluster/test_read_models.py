@@ -17,6 +17,7 @@ from cassorm.errors import ProjectionError, QueryError
 from cassorm.orm.markers import Frozen
 from cassorm.projections.active import plan_of_generation
 from cassorm.projections.feeder import RowFeeder
+from cassorm.projections.fold import Standing
 from cassorm.projections.mapping import map_from_event
 from cassorm.projections.read_model import ReadModel, declared_of
 from cassorm.projections.registry import Registry
@@ -249,6 +250,28 @@ async def test_without_the_position_as_its_timestamp_a_zombie_would_undo_what_ca
     assert await all_of(timestamped=True) == (9, 1)
     version, views = await all_of(timestamped=False)
     assert (version, views) != (9, 1)
+
+
+async def test_with_the_version_applied_switched_off_an_event_counts_twice(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def total(again: Sequence[Recorded]) -> Decimal:
+        await place.feeder()(again)
+        row = await OrderSummary.get(again[0].stream).using(place.db)
+        assert row is not None
+        return row.total
+
+    events = wanted(await place.stream(*LIFE))
+    assert await total(events) == Decimal("3.50")
+    assert await total(events[1:2]) == Decimal("3.50")
+    read = RowTable.read
+
+    async def forgetful(self: RowTable, stream: object) -> Standing:
+        return (await read(self, stream))._replace(version=events[0].version)
+
+    monkeypatch.setattr(RowTable, "read", forgetful)
+    assert await total(events[1:2]) == Decimal("3.50"), "and yet its timestamp is too old to be seen"
+    assert await total(events[-1:]) > Decimal("3.50")
 
 
 async def test_a_gap_is_filled_from_the_stream_before_a_row_goes_on(place: Place) -> None:
