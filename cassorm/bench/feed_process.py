@@ -10,6 +10,7 @@ import logging
 import random
 import sys
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from time import monotonic_ns, perf_counter, process_time
@@ -258,10 +259,15 @@ async def work(session: Database, store: CassandraEventStore, plan: Plan) -> Non
             break
         await asyncio.sleep(_LOOK_S)
     say(ready=True)
-    with Resident() as resident:
+    resident = Resident()
+    with ExitStack() as watching:
+        if plan.expected:
+            watching.enter_context(resident)
         while (line := await told()) and line != "stop" and not running.done():
             if line == "done":
                 await statements.done.wait()
+                # It looks often: not while there is nothing to see.
+                watching.close()
             say(
                 at=perf_counter(),
                 cpu_s=process_time(),

@@ -13,6 +13,7 @@ from cassorm.bench.workload import Workload
 
 _MB = 1e6
 Table = tuple[Sequence[str], list[Sequence[str]]]
+Figures = FeedAppend | Lag | Catchup | Idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class FeedReport:
     versions: dict[str, str]
     engine: Engine
     workload: Workload
-    figures: FeedAppend | Lag | Catchup | Idle
+    figures: Figures
 
     @property
     def void(self) -> str | None:
