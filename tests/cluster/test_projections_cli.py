@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Database
+from cassorm.errors import SubscriptionError
 from cassorm.events.event_index import SUBSCRIPTION
+from cassorm.events.parking import Parking
 from cassorm.events.position import shard_of
-from cassorm.events.subscription import Parked
+from cassorm.events.subscription import Parked, Subscription
 from tests.cluster.commands import run
 from tests.cluster.test_feed_worker import working
 
@@ -167,6 +169,56 @@ async def test_what_cannot_be_handled_is_parked_listed_and_replayed_in_order(pla
     assert (code, json.loads(out)) == (0, {"handled": 2, "failed": []})
     assert place.sent[-2:] == [f"{stream} 1", f"{stream} 2"]
     assert (await place.call("parked", "mailer"))[0] == 0
+
+
+async def test_a_stream_is_replayed_in_order_while_a_worker_goes_on(place: Place) -> None:
+    store = place.store
+    place.broken.touch()
+    ended = asyncio.Event()
+    stream = await book(place)
+    version = 2
+
+    async def go_on() -> None:
+        nonlocal version
+        while not ended.is_set():
+            version = (await store.append(stream, [place.events.Moved(to=str(version))])).version
+            await asyncio.sleep(0.01)
+
+    async with working(store, place.events.mailer):
+        writing = asyncio.create_task(go_on())
+        shard = shard_of(stream, store.settings.shards)
+        async with asyncio.timeout(30):
+            while await store.feed.parked("mailer", shard, stream) is None or version < 10:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            place.broken.unlink()
+            done = await Parking(store).replay(place.events.mailer, stream)
+            assert done.failed == []
+            assert done.handled >= 1
+            upto = version + 5
+            while version < upto:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            ended.set()
+            await writing
+        await place.told(stream, version)
+    told = [int(line.split()[1]) for line in place.sent if line.startswith(str(stream))]
+    assert list(dict.fromkeys(told)) == list(range(1, version + 1))
+    assert [event async for event in Parking(store).parked("mailer", stream)] == []
+
+
+async def test_what_was_left_out_of_totals_is_not_replayed(place: Place) -> None:
+    sums = Subscription("sums", place.events.mail, takes="windows")
+    with pytest.raises(SubscriptionError, match="build it anew: cassorm projections rebuild"):
+        await Parking(place.store).replay(sums)
+
+
+async def test_a_parked_event_that_is_gone_stays_parked_and_says_so(place: Place) -> None:
+    stream = uuid4()
+    shard = shard_of(stream, place.store.settings.shards)
+    await place.store.feed.park(shard, Parked("mailer", stream, 1, "cli.Booked", 17, "planted", 5))
+    done = await Parking(place.store).replay(place.events.mailer, stream)
+    assert [(one.stream, one.attempts) for one in done.failed] == [(stream, 6)]
+    assert "is not there any more. See what is missing: cassorm events audit" in done.failed[0].error
+    await place.store.feed.unpark("mailer", shard, stream, 1)
 
 
 async def test_a_paused_subscription_waits_and_a_reset_one_begins_again(place: Place) -> None:
