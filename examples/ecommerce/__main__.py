@@ -5,24 +5,31 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import setcontext
 from pathlib import Path
 
-from cassorm import CassandraEventStore, CassormError, EventStore, connect
+from cassorm import CassandraEventStore, CassormError, connect
 from cassorm.errors import ClusterError, ConfigurationError, QueryError
-from examples.ecommerce.console import Bars, print_report
+from examples.ecommerce.console import Bars, print_answers
 from examples.ecommerce.imports import CHUNK
+from examples.ecommerce.money import EXACT
+from examples.ecommerce.read_side import carried, is_behind, lag, read_report, statuses
 from examples.ecommerce.replay import replay
-from examples.ecommerce.report import Report, files, make_report
+from examples.ecommerce.report import Answer, files, make_report
 from examples.ecommerce.rows import Checked, check
 from examples.ecommerce.shop import Shop
 
 _HOT = 5_000
+_READ_MODELS = "examples.ecommerce.read_models"
+_SHARDS = 4
+"""So many processes can share the read side at most, and a sum over everything has so many parts."""
 
 
 class ShopError(CassormError):
-    """The streams of the shop contradict each other."""
+    """What the shop says contradicts itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster does not answer; 130: interrupted.
     """
     options = _parser().parse_args(arguments)
+    setcontext(EXACT)  # also for the sums that cassorm makes
     try:
         asyncio.run(options.command(options))
     except CassormError as error:
@@ -54,7 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.ecommerce", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, command, text in (
-        ("replay", _replay, "apply the rows of a file, then report; run it again whenever it was interrupted"),
+        (
+            "replay",
+            _replay,
+            "apply the rows of a file, carry the read side along, then report; run it again whenever it was interrupted",
+        ),
         ("report", _report, "report on everything that was replayed into the keyspace"),
         ("set-aside", _set_aside, "show every row that was not applied: file, line, reason"),
     ):
@@ -68,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
                 default=CHUNK,
                 metavar="N",
                 help="rows applied together, fixed for a file by its first run; %(default)s",
+            )
+        if command is not _set_aside:
+            sub.add_argument(
+                "--from",
+                choices=("read-side", "streams", "both"),
+                default="read-side",
+                dest="source",
+                help="what answers the report; with `streams`, replay carries no read side; %(default)s",
             )
         sub.add_argument("--json", action="store_true", help="print JSON")
         sub.add_argument("--keyspace", default="shop", help="where the streams are; %(default)s unless given")
@@ -92,23 +112,32 @@ async def _replay(options: argparse.Namespace) -> None:
     with bars.shown():
         checked = _check(options.data, bars)
         async with _store(options.keyspace, create=True) as store:
-            async with Shop(store, hot=_HOT) as shop:
-                progress = bars.add("applying", "rows", checked.rows)
-                changed = await replay(
-                    shop, checked, chunk=options.chunk, at_once=options.concurrency, progress=progress
-                )
-            report = await _read(store, options, bars)
+            if options.source == "streams":
+                changed = await _apply(store, checked, options, bars)
+            else:
+                async with carried(store, bars.say) as caught_up:
+                    changed = await _apply(store, checked, options, bars)
+                    await caught_up()
+            answers = await _answers(store, options, bars)
     if not changed:
         print(f"{options.data}: everything in it is there already", file=sys.stderr)
-    _print(report, options)
+    _print(answers, options)
+
+
+async def _apply(store: CassandraEventStore, checked: Checked, options: argparse.Namespace, bars: Bars) -> bool:
+    async with Shop(store, hot=_HOT) as shop:
+        progress = bars.add("applying", "rows", checked.rows)
+        return await replay(shop, checked, chunk=options.chunk, at_once=options.concurrency, progress=progress)
 
 
 async def _report(options: argparse.Namespace) -> None:
     bars = Bars(quiet=options.json)
     with bars.shown():
         async with _store(options.keyspace) as store:
-            report = await _read(store, options, bars)
-    _print(report, options)
+            if options.source != "streams" and any(map(is_behind, found := await statuses(store))):
+                bars.say(f"{lag(found)}; run the replay again, or `cassorm projections run {_READ_MODELS}`")
+            answers = await _answers(store, options, bars)
+    _print(answers, options)
 
 
 async def _set_aside(options: argparse.Namespace) -> None:
@@ -140,38 +169,61 @@ def _check(path: Path, bars: Bars) -> Checked:
     return checked
 
 
-async def _read(store: EventStore, options: argparse.Namespace, bars: Bars) -> Report:
-    """Read the report from the streams: with repositories of its own, which keep nothing in memory."""
-    progress = bars.add("reading the streams", "streams")
-    async with Shop(store) as shop:
-        return await make_report(shop, at_once=options.concurrency, progress=progress)
+async def _answers(store: CassandraEventStore, options: argparse.Namespace, bars: Bars) -> list[Answer]:
+    """Return the report from each source that was asked for."""
+    answers = []
+    if options.source != "streams":
+        begun = time.monotonic()
+        answers.append(Answer("read side", await read_report(), time.monotonic() - begun))
+    if options.source != "read-side":
+        begun = time.monotonic()
+        progress = bars.add("reading the streams", "streams")
+        async with Shop(store) as shop:  # with repositories of its own, which keep nothing in memory
+            report = await make_report(shop, at_once=options.concurrency, progress=progress)
+        answers.append(Answer("streams", report, time.monotonic() - begun))
+    return answers
 
 
 @asynccontextmanager
-async def _store(keyspace: str, *, create: bool = False) -> AsyncIterator[EventStore]:
+async def _store(keyspace: str, *, create: bool = False) -> AsyncIterator[CassandraEventStore]:
     """Yield the store in a keyspace, which has to be there unless it may be created."""
     async with (
         connect(keyspace=None if create else keyspace) as db,
-        CassandraEventStore(db, keyspace=keyspace) as store,
+        CassandraEventStore(db, keyspace=keyspace, shards=_SHARDS if create else None) as store,
     ):
-        yield store
+        with db.in_keyspace(keyspace):
+            yield store
 
 
-def _print(report: Report, options: argparse.Namespace) -> None:
+def _print(answers: Sequence[Answer], options: argparse.Namespace) -> None:
     """Print the report on stdout, and what is to be known about it on stderr."""
+    documents = {answer.source: answer.report.document() for answer in answers}
     if options.json:
-        print(json.dumps(report.document(), indent=2, ensure_ascii=False))
+        document = documents if len(answers) > 1 else documents[answers[0].source]
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        print_report(report, options.keyspace)
-    for file in report.unfinished:
+        print_answers(answers, options.keyspace)
+    where = f"keyspace {options.keyspace}"
+    first, last = answers[0].report, answers[-1].report
+    for file in last.unfinished:
         print(f"the replay of {file} is not finished: run it again", file=sys.stderr)
-    if not report.unfinished and report.contradictions:
+    if not last.unfinished and last.contradictions:
         raise ShopError(
-            "; ".join(report.contradictions[:5]),
-            where=f"keyspace {options.keyspace}",
+            "; ".join(last.contradictions[:5]),
+            where=where,
             remedy="If a replay is under way, report again when it is done; if none is, something else wrote to these "
             "streams",
         )
+    others = sorted(key for key, value in first.document().items() if value != last.document()[key])
+    if others:
+        raise ShopError(
+            f"read side and streams differ in {', '.join(others)}",
+            where=where,
+            remedy="If a replay is under way, or was interrupted, report again when it is done; if not, rebuild: "
+            f"`cassorm projections rebuild NAME -m {_READ_MODELS}`",
+        )
+    if len(answers) > 1:
+        print("the read side and the streams say the same", file=sys.stderr)
 
 
 if __name__ == "__main__":

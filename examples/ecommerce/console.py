@@ -1,7 +1,7 @@
 """What a person sees: bars on stderr while it runs, the report on stdout."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from examples.ecommerce.report import Report
+from examples.ecommerce.report import Answer, Report
 
 Advance = Callable[[float], None]
 
@@ -43,44 +43,58 @@ class Bars:
         with self._progress:
             yield
 
+    def say(self, line: str) -> None:
+        """Print a line on stderr, above the bars."""
+        self._progress.console.print(line, highlight=False, markup=False)
+
     def add(self, what: str, unit: str, total: float | None = None) -> Advance:
         """Return what to call with the number done since the last call."""
         task = self._progress.add_task(what, total=total, unit=unit)
         return lambda done: self._progress.advance(task, done)
 
 
-def print_report(report: Report, keyspace: str) -> None:
-    """Print the report as tables."""
+def print_answers(answers: Sequence[Answer], keyspace: str) -> None:
+    """Print the report as tables, with a column for each source that answered."""
     console = Console(highlight=False)
-    table = Table(title=f"The shop in keyspace {keyspace}", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
-    for name, value in (
-        ("rows read", f"{report.rows:,}"),
-        ("lines applied", f"{report.lines:,}"),
-        ("orders", f"{report.invoices:,}"),
-        ("returns", f"{report.returns:,}"),
-        ("customers", f"{report.customers:,}"),
-        ("gross", _pounds(report.gross)),
-        ("refunded", _pounds(report.refunded)),
-        ("net", _pounds(report.net)),
-        ("events in the streams", f"{report.events:,}"),
-        *((f"set aside: {reason}", f"{count:,}") for reason, count in report.set_aside.items()),
+    for title, names, values in (
+        (f"The shop in keyspace {keyspace}", ("",), [_figures(answer) for answer in answers]),
+        ("Net by country", ("country",), [_countries(answer.report) for answer in answers]),
+        ("Most units sold", ("code", "product"), [_products(answer.report) for answer in answers]),
     ):
-        table.add_row(name, value)
-    console.print(table)
-    if report.by_country:
-        countries = Table("country", title="Net by country")
-        countries.add_column("net", justify="right")
-        for country, net in report.by_country.items():
-            countries.add_row(country, _pounds(net))
-        console.print(countries)
-    if report.top_products:
-        products = Table("code", "product", title="Most units sold")
-        products.add_column("units", justify="right")
-        for sold in report.top_products:
-            products.add_row(sold.code, sold.description.strip(), f"{sold.units:,}")
-        console.print(products)
+        keys = dict.fromkeys(key for value in values for key in value)
+        if not keys:
+            continue
+        table = Table(*names, title=title)
+        for answer in answers:
+            table.add_column(answer.source, justify="right")
+        for key in keys:
+            table.add_row(*key, *(value.get(key, "") for value in values))
+        console.print(table)
+
+
+def _figures(answer: Answer) -> dict[tuple[str, ...], str]:
+    report = answer.report
+    return {
+        ("rows read",): f"{report.rows:,}",
+        ("lines applied",): f"{report.lines:,}",
+        ("orders",): f"{report.invoices:,}",
+        ("returns",): f"{report.returns:,}",
+        ("customers",): f"{report.customers:,}",
+        ("gross",): _pounds(report.gross),
+        ("refunded",): _pounds(report.refunded),
+        ("net",): _pounds(report.net),
+        ("events in the streams",): f"{report.events:,}",
+        **{(f"set aside: {reason}",): f"{count:,}" for reason, count in report.set_aside.items()},
+        ("answered in",): f"{answer.seconds:.2f} s",
+    }
+
+
+def _countries(report: Report) -> dict[tuple[str, ...], str]:
+    return {(country,): _pounds(net) for country, net in report.by_country.items()}
+
+
+def _products(report: Report) -> dict[tuple[str, ...], str]:
+    return {(sold.code, sold.description.strip()): f"{sold.units:,}" for sold in report.top_products}
 
 
 def _pounds(amount: Decimal) -> str:

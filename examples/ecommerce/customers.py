@@ -33,6 +33,7 @@ class PurchaseMade(Event, name="shop.PurchaseMade"):
     """An order of the customer, or further lines of it."""
 
     invoice: str
+    at: datetime
     amount: Decimal
     source: str
     file_line: int
@@ -42,6 +43,7 @@ class PurchaseReturned(Event, name="shop.PurchaseReturned"):
     """A return of the customer, or further lines of it."""
 
     invoice: str
+    at: datetime
     amount: Decimal
     source: str
     file_line: int
@@ -72,6 +74,7 @@ class Customer(Aggregate):
             self.emit(
                 event(
                     invoice=purchase.invoice,
+                    at=purchase.at,
                     amount=purchase.amount,
                     source=source,
                     file_line=purchase.file_line,

@@ -9,10 +9,12 @@ from examples.ecommerce.rows import Row
 
 
 class OrderPlaced(Event, name="shop.OrderPlaced"):
-    """A customer ordered."""
+    """A customer ordered; a guest has no number."""
 
     number: str
     at: datetime
+    customer: str | None
+    country: str
 
 
 class LineSold(Event, name="shop.LineSold"):
@@ -26,6 +28,8 @@ class ReturnReceived(Event, name="shop.ReturnReceived"):
 
     number: str
     at: datetime
+    customer: str | None
+    country: str
 
 
 class LineReturned(Event, name="shop.LineReturned"):
@@ -42,7 +46,7 @@ class Order(Invoice):
         """Add the lines that are missing, and place the order when it is new."""
         for line in self.missing(source, rows, seen):
             if not self.number:
-                self.emit(OrderPlaced(number=number, at=line.at))
+                self.emit(OrderPlaced(number=number, at=line.at, customer=line.customer, country=line.country))
             self.emit(LineSold(line=line))
 
     @apply
@@ -62,7 +66,7 @@ class Return(Invoice):
         """Add the lines that are missing, and receive the return when it is new."""
         for line in self.missing(source, rows, seen):
             if not self.number:
-                self.emit(ReturnReceived(number=number, at=line.at))
+                self.emit(ReturnReceived(number=number, at=line.at, customer=line.customer, country=line.country))
             self.emit(LineReturned(line=line))
 
     @apply

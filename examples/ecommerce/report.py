@@ -1,4 +1,4 @@
-"""The report: read back from the shop's streams, whatever files brought them."""
+"""The report, read back from the shop's streams, whatever files brought them; `read_side` gives the same from tables."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ from examples.ecommerce.stock import Stock
 
 A = TypeVar("A", bound=Aggregate)
 
-_TOP = 10
+TOP = 10
 
 
 class ProductSold(NamedTuple):
@@ -61,6 +61,14 @@ class Report:
         document["top_products"] = [{"code": sold.code, "units": sold.units} for sold in self.top_products]
         del document["unfinished"], document["contradictions"]
         return document
+
+
+class Answer(NamedTuple):
+    """A report, what it was read from, and how long that took."""
+
+    source: str
+    report: Report
+    seconds: float
 
 
 async def make_report(shop: Shop, *, at_once: int = 64, progress: Callable[[float], None] = lambda _: None) -> Report:
@@ -171,7 +179,7 @@ class _Books:
         """Return the sums."""
         gross, refunded = self._amounts[False], self._amounts[True]
         sold = [(code, units) for (code, returned), units in self._in_invoices.items() if not returned]
-        top = sorted(sold, key=lambda one: (-one[1], one[0]))[:_TOP]
+        top = sorted(sold, key=lambda one: (-one[1], one[0]))[:TOP]
         aside: Counter[tuple[str, str]] = Counter()
         for one in imports:
             # A row that two files hold is one row: as often as the file has it that has it most often, as with lines.

@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
 
 class Shop:
-    """The command line of the shop, in a keyspace of its own."""
+    """The command line of the shop, in a keyspace of its own; its streams alone, the read side has tests of its own."""
 
     def __init__(self, hosts: Sequence[str], keyspace: str, session: Session) -> None:
         self.keyspace = keyspace
@@ -42,6 +42,8 @@ class Shop:
 
     async def begin(self, *arguments: str | Path) -> asyncio.subprocess.Process:
         command = [sys.executable, "-m", "examples.ecommerce", *map(str, arguments), "--keyspace", self.keyspace]
+        if arguments[0] in ("replay", "report"):
+            command += ["--from", "streams"]
         return await asyncio.create_subprocess_exec(
             *command,
             cwd=REPOSITORY,
