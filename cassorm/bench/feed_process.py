@@ -12,7 +12,9 @@ import sys
 from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+from itertools import islice
 from time import monotonic_ns, perf_counter, process_time
 from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
@@ -24,7 +26,7 @@ from cassorm.bench.streams import Resident
 from cassorm.cql.identifiers import quote_table
 from cassorm.driver.observing import Observer, SentStatement, observed_by
 from cassorm.driver.settings import Settings
-from cassorm.errors import CassormError
+from cassorm.errors import CassormError, SubscriptionError
 from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.event import Recorded
 from cassorm.events.subscription import Subscription
@@ -41,8 +43,10 @@ Handles = Literal["event", "fold"]
 ROWS, EVENT_ROWS = "bench_orders", "bench_event_rows"
 _LOOK_S = 0.004
 _PATIENCE_S = 30
-_WAITS_EACH = 20
-"""Behind one of so many appends the writer waits for its effect."""
+_WAITS_EACH, _MOST_WAITS = 20, 4
+"""Behind one of so many appends the writer waits for its effect, but behind so many at a time at most: who waits asks."""
+_MOST_LOOKED_FOR = 64
+"""The observer asks for so many rows at a time at most, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +129,28 @@ async def write(store: CassandraEventStore, plan: Plan) -> None:
     schedule = arrivals(plan)
     returned: list[int | None] = [None] * len(schedule)
     waited: list[float] = []
+    waits = 0
     tasks: set[asyncio.Task[None]] = set()
     projections = Projections(store, [BenchOrders])
 
     async def append(index: int, arrival: Arrival) -> None:
+        nonlocal waits
         try:
             appended = await store.append(
                 arrival.stream, [line_added()], expected=arrival.version - 1, aggregate_type="Order"
             )
             returned[index] = now = monotonic_ns()
-            if index % _WAITS_EACH == 0:
-                await projections.wait_for(appended.position, ROWS)
-                waited.append((monotonic_ns() - now) / 1e9)
         except CassormError as error:
             sys.stderr.write(f"{error}\n")
+            return
+        if index % _WAITS_EACH == 0 and waits < _MOST_WAITS:
+            waits += 1
+            try:
+                await projections.wait_for(appended.position, ROWS, timedelta(seconds=_PATIENCE_S))
+            except SubscriptionError as error:
+                sys.stderr.write(f"{error}\n")
+            waits -= 1
+            waited.append((monotonic_ns() - now) / 1e9)
 
     say(ready=True)
     begin = int(await told())
@@ -170,7 +182,7 @@ async def observe(session: Database, plan: Plan) -> None:
             index, arrival = coming.popleft()
             waiting.setdefault(arrival.stream, deque()).append(index)
         if waiting:
-            rows = (await session.execute(look, ([*waiting],))).rows
+            rows = (await session.execute(look, ([*islice(waiting, _MOST_LOOKED_FOR)],))).rows
             now = monotonic_ns()
             for stream, version in rows:
                 indexes = waiting[stream]
