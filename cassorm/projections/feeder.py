@@ -7,7 +7,7 @@ from typing import Protocol
 from cassorm.events.event import Recorded
 from cassorm.events.store import EventStore, Stream
 from cassorm.projections.fold import NOTHING, Change, Folding, Standing, fold
-from cassorm.projections.past import past_events
+from cassorm.projections.past import MOST_VERSION, past_events
 
 _MOST_KNOWN = 10_000
 
@@ -44,13 +44,16 @@ class RowFeeder:
         """
         stream = events[0].stream
         standing = NOTHING
-        # A row that is begun again from the first event needs no look at what stands there.
-        if events[0].version > 1:
+        # A row that is begun again from the first event needs no look at what stands there, unless others want its keys.
+        if events[0].version > 1 or self._kind.guarded:
             standing = self._known.get(stream) or await self._rows.read(stream)
             events = [recorded for recorded in events if recorded.version > standing.version]
             if not events:
                 return
-        if events[-1].version - standing.version > len(events):
+        if standing is NOTHING and self._kind.guarded and self._kind.rules.deleting:
+            # No row: perhaps it was deleted, and another has its keys by now.
+            events = await self._complete(stream, standing, events, to_head=True)
+        elif events[-1].version - standing.version > len(events):
             events = await self._complete(stream, standing, events)
         change = fold(self._kind, standing, events)
         self._known.pop(stream, None)
@@ -59,7 +62,9 @@ class RowFeeder:
         if len(self._known) > self._most_known:
             self._known.popitem(last=False)
 
-    async def _complete(self, stream: Stream, standing: Standing, events: Sequence[Recorded]) -> list[Recorded]:
+    async def _complete(
+        self, stream: Stream, standing: Standing, events: Sequence[Recorded], *, to_head: bool = False
+    ) -> list[Recorded]:
         """The events with those between them that were not brought: of other types, or missed by a former owner."""
         last = events[-1]
         here = {recorded.version: recorded for recorded in events}
@@ -68,7 +73,7 @@ class RowFeeder:
             stream,
             self._kind.rules.names,
             from_version=standing.version + 1,
-            to_version=last.version,
+            to_version=MOST_VERSION if to_head else last.version,
             aggregate_type=last.aggregate_type,
         )
         async for page in between:

@@ -80,6 +80,10 @@ class Folding(Protocol):
         """The fields without a default."""
 
     @property
+    def guarded(self) -> bool:
+        """Whether rows have keys that no two share: then what is past is not written again."""
+
+    @property
     def view_keys(self) -> Sequence[Sequence[str]]:
         """The fields of each view's key."""
 

@@ -14,7 +14,7 @@ from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.projections.active import follow_generations
 from cassorm.projections.mapping import check_event, event_names
 from cassorm.projections.read_model import ReadModel, check_replayable
-from cassorm.projections.row_writer import TableWriter
+from cassorm.projections.row_table import TableWriter
 from cassorm.projections.totals import Totals
 from cassorm.projections.views import MOST_NAME
 

@@ -154,7 +154,8 @@ class RowKind(Kind):
             )
         else:
             plans = [plan_of_generation(plan, generation) for plan in self.plans]
-            rows = RowTable(session, plans[0], plans[1:], ground.keyspace)
+            unique = [number for number, view in enumerate(said.views) if view.unique]
+            rows = RowTable(session, plans[0], plans[1:], ground.keyspace, unique=unique)
         return RowFeeder(said, rows, ground.store)
 
     def subscription(self, ground: Ground, generation: int, *, building: bool) -> Subscription:

@@ -7,7 +7,7 @@ from cassorm.events.event import Recorded
 from cassorm.events.store import EventStore, Stream
 
 _TOGETHER = 500
-_MOST_VERSION = 2**31 - 1
+MOST_VERSION = 2**31 - 1
 
 
 async def past_events(
@@ -16,7 +16,7 @@ async def past_events(
     names: Collection[str],
     *,
     from_version: int = 1,
-    to_version: int = _MOST_VERSION,
+    to_version: int = MOST_VERSION,
     aggregate_type: str | None = None,
 ) -> AsyncGenerator[list[Recorded]]:
     """Yield the events of a stream that have these names, oldest first, in lists that are not empty.
@@ -30,7 +30,7 @@ async def past_events(
             if found:
                 yield found
         return
-    if to_version == _MOST_VERSION or aggregate_type is None:
+    if to_version == MOST_VERSION or aggregate_type is None:
         head = await store.head(stream)
         if head is None:
             return

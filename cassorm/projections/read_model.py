@@ -49,6 +49,11 @@ class Declared:
         """The plan of the model."""
         return plan_of(self.model)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a view is unique."""
+        return any(view.unique for view in self.views)
+
     def view(self, name: str) -> DeclaredView:
         """The view of that name.
 
@@ -141,7 +146,13 @@ class ReadModel(Model, metaclass=ReadModelMeta, abstract=True):
         Raises:
             QueryError: a field is none, or nothing finds rows by it.
         """
-        return await cls.found_by(**values).all()
+        unique = next((each for each in declared_of(cls).views if each.unique and {*each.key} == values.keys()), None)
+        if unique is None:
+            return await cls.found_by(**values).all()
+        claim: Any = await unique.model.get(**values)
+        row = None if claim is None else await cls.get(claim.owner)
+        # The claim comes a moment before the row that has the key.
+        return [row] if row is not None and all(getattr(row, name) == values[name] for name in values) else []
 
     @classmethod
     def found_by(cls, **values: Any) -> Query[Self]:
@@ -156,7 +167,11 @@ class ReadModel(Model, metaclass=ReadModelMeta, abstract=True):
         if unknown or not values:
             problem = f"has no field {', '.join(unknown)}" if unknown else "find_by() of nothing"
             raise QueryError(problem, where=cls.__name__, remedy=f"Use {', '.join(plan.by_attribute)}")
-        view = None if said.key in values else next((each for each in said.views if each.serves([*values])), None)
+        view = (
+            None
+            if said.key in values
+            else next((each for each in said.views if not each.unique and each.serves([*values])), None)
+        )
         if view is None:
             return cls.where(*(Expression(plan.by_attribute[name]) == value for name, value in values.items()))
         fields = view.plan.by_attribute

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, create_model
@@ -10,7 +11,7 @@ from cassorm.cql.identifiers import check_name
 from cassorm.errors import ModelError, QueryError
 from cassorm.orm.annotations import optional
 from cassorm.orm.field_plan import FieldPlan
-from cassorm.orm.fields import CK, PK
+from cassorm.orm.fields import CK, PK, Col
 from cassorm.orm.markers import Marker, Options
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import ModelPlan, plan_of
@@ -26,11 +27,15 @@ class ReadView:
     `key` are the fields of its partition key, `clustering` those that order each partition, with `desc` behind a name
     to turn it; the field of the stream's id has to be among them. A row in which one of them is None is not in the
     view.
+
+    With `unique` the key holds no id of a stream: no two rows have the same. It cannot refuse what has happened: an
+    event that gives a row the key of another is parked, with the ids of both.
     """
 
     name: str
     key: Sequence[str]
     clustering: Sequence[str] = ()
+    unique: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +46,7 @@ class DeclaredView:
     model: type[Model]
     partition: tuple[str, ...]
     clustering: tuple[str, ...]
+    unique: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -78,16 +84,15 @@ def declared(owner: type[Model], view: ReadView) -> DeclaredView:
         problem = "names a field twice" if partition else "has no key"
         raise ModelError(problem, where=where, remedy="Name each field of the key once")
     (stream,) = plan.partition
+    if view.unique:
+        return _unique(owner, view, partition, names, where)
     if stream.attribute not in names:
         raise ModelError(
             f"lacks {stream.attribute}: rows of several streams would be one",
             where=where,
             remedy=f'Add "{stream.attribute}" to the end of clustering=',
         )
-    try:
-        check_name(view.name, what="view name", limit=MOST_NAME)
-    except QueryError as error:
-        raise ModelError(error.problem, where=where, remedy=error.remedy) from error
+    _check_name(view, where)
     orders = dict(said)
     fields: dict[str, Any] = {}
     for name in [*names, *(each.attribute for each in plan.fields if each.attribute not in names)]:
@@ -102,6 +107,43 @@ def declared(owner: type[Model], view: ReadView) -> DeclaredView:
         **fields,
     )
     return DeclaredView(view.name, model, partition, tuple(orders))
+
+
+def _unique(
+    owner: type[Model], view: ReadView, partition: tuple[str, ...], names: tuple[str, ...], where: str
+) -> DeclaredView:
+    """The table that says which stream has a key."""
+    plan = plan_of(owner)
+    (stream,) = plan.partition
+    if names != partition or stream.attribute in names or {"owner", "claimed_at"} & set(names):
+        raise ModelError(
+            "has clustering=, the stream's id, owner or claimed_at in a key that is unique",
+            where=where,
+            remedy="Name the fields in key= whose values no two rows share",
+        )
+    _check_name(view, where)
+    fields: dict[str, Any] = {name: _field(plan.by_attribute[name], owner, True, None) for name in partition}
+    column: Any = Col
+    made: Any = Field()
+    made.metadata.append(Options(type=str(stream.codec.cql)))
+    model = create_model(
+        f"{owner.__name__}_{view.name}",
+        __base__=Model,
+        __module__=owner.__module__,
+        __doc__=f"Which {owner.__name__} has {', '.join(names)}.",
+        __cls_kwargs__={"table": view.name, "keyspace": plan.table.keyspace, "profile": "lwt-only"},
+        **fields,
+        owner=(column[owner.model_fields[stream.attribute].annotation], made),
+        claimed_at=(column[datetime], Field()),
+    )
+    return DeclaredView(view.name, model, partition, (), unique=True)
+
+
+def _check_name(view: ReadView, where: str) -> None:
+    try:
+        check_name(view.name, what="view name", limit=MOST_NAME)
+    except QueryError as error:
+        raise ModelError(error.problem, where=where, remedy=error.remedy) from error
 
 
 def _field(field: FieldPlan, owner: type[Model], in_partition: bool, order: Any) -> tuple[Any, Any]:

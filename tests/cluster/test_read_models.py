@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -74,7 +74,27 @@ class Kept(ReadModel, table="kept", aggregate="Order", storage="shared"):
     __deleted_by__ = [OrderPurged]
 
 
+class Registered(Event, name="RmRegistered"):
+    email: str
+
+
+class EmailChanged(Event, name="RmEmailChanged"):
+    email: str
+
+
+class Left(Event, name="RmLeft"):
+    pass
+
+
+class User(ReadModel, table="users", aggregate="User"):
+    user_id: PK[UUID]
+    email: Col[str] = map_from_event([Registered, EmailChanged], "email")
+    __deleted_by__ = [Left]
+    __views__ = [ReadView("users_by_email", key="email", unique=True)]
+
+
 KIND = declared_of(OrderSummary)
+USERS = declared_of(User)
 
 
 @dataclass
@@ -87,6 +107,10 @@ class Place:
         """As another process would have one."""
         plans = [plan_of_generation(plan, generation) for plan in (KIND.plan, *(view.plan for view in KIND.views))]
         return RowFeeder(KIND, RowTable(self.db, plans[0], plans[1:], self.keyspace), self.store)
+
+    def users(self) -> RowFeeder:
+        plans = [plan_of_generation(plan, 1) for plan in (USERS.plan, USERS.views[0].plan)]
+        return RowFeeder(USERS, RowTable(self.db, plans[0], plans[1:], self.keyspace, unique=[0]), self.store)
 
     def shared(self) -> RowFeeder:
         kind = declared_of(Kept)
@@ -140,11 +164,11 @@ async def place(cassandra_hosts: list[str]) -> AsyncIterator[Place]:
                 connect(cassandra_hosts, keyspace=keyspace) as db,
                 CassandraEventStore(db, keyspace=keyspace, shards=2, replication=1) as store,
             ):
-                await db.create(OrderSummary, *(view.model for view in KIND.views))
+                await db.create(OrderSummary, User, *(view.model for view in (*KIND.views, *USERS.views)))
                 await ensure_tables(db, [shared_table(keyspace)])
                 registry = Registry(db, keyspace)
                 await registry.create()
-                for name in ("order_summaries", "kept"):
+                for name in ("order_summaries", "kept", "users"):
                     await registry.begin(name, "test")
                 yield Place(db, store, keyspace)
         finally:
@@ -232,7 +256,7 @@ async def test_without_the_position_as_its_timestamp_a_zombie_would_undo_what_ca
         zombie, feeder = place.feeder(), place.feeder()
         for each in (zombie, feeder) if not timestamped else ():
             now = events[-1].position
-            for writer in (each._rows._rows, *each._rows._views):  # type: ignore[attr-defined]
+            for writer in (each._rows._rows, *each._rows._views.values()):  # type: ignore[attr-defined]
                 send = writer._send
 
                 async def late(text: str, params: Any, key: Any, send: Any = send) -> None:
@@ -328,3 +352,65 @@ async def test_rows_kept_as_json_in_the_shared_table_are_as_safe(place: Place) -
     await place.shared()(purged[:1])
     async with place.db:
         assert await Kept.find_by_id(purged[0].stream) is None
+
+
+async def test_a_key_that_another_row_has_is_refused_with_the_ids_of_both(place: Place) -> None:
+    ada, bob, eve = (f"{name}@{uuid4().hex[:6]}" for name in ("ada", "bob", "eve"))
+    first, second, feeder = uuid4(), uuid4(), place.users()
+    streams: dict[UUID, list[Recorded]] = {}
+
+    async def happen(stream: UUID, event: Event) -> list[Recorded]:
+        await place.store.append(stream, [event], aggregate_type="User")
+        streams[stream] = await place.store.get_events(stream)
+        return streams[stream][-1:]
+
+    async def having(email: str) -> list[UUID]:
+        return [row.user_id for row in await User.find_by(email=email)]
+
+    await feeder(await happen(first, Registered(email=ada)))
+    await feeder(await happen(second, Registered(email=bob)))
+    wants_ada = await happen(second, EmailChanged(email=ada))
+    async with place.db:
+        for each in (feeder, place.users()):
+            with pytest.raises(ProjectionError, match=f"streams {second} and {first} have the same email"):
+                await each(wants_ada)
+        assert (await having(ada), await having(bob)) == ([first], [second])
+        await feeder(await happen(first, EmailChanged(email=eve)))
+        assert await having(ada) == []
+        await feeder(wants_ada)
+        assert await having(ada) == [second]
+        # What is past is not claimed again, by nobody.
+        for events in (streams[first][:1], streams[first], streams[second][:1]):
+            await place.users()(events)
+        assert (await having(ada), await having(eve), await having(bob)) == ([second], [first], [])
+        wants_ada = await happen(first, EmailChanged(email=ada))
+        with pytest.raises(ProjectionError, match="have the same email"):
+            await place.users()(wants_ada)
+        await feeder(await happen(second, EmailChanged(email=bob)))
+        await place.users()(wants_ada)
+        assert (await having(ada), await having(bob)) == ([first], [second])
+
+
+async def test_the_key_of_a_deleted_row_and_of_a_crash_is_free_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = f"ada@{uuid4().hex[:6]}"
+    gone = await place.stream(Registered(email=ada), Left())
+    heir = await place.stream(Registered(email=ada))
+    await place.users()(gone[:1])
+    await place.users()(gone[1:])
+    await place.users()(heir)
+    await place.users()(gone[:1])
+    await place.users()(gone)
+    async with place.db:
+        assert [row.user_id for row in await User.find_by(email=ada)] == [heir[0].stream]
+    other, wish = f"eve@{uuid4().hex[:6]}", uuid4()
+    claims = place.users()._rows._claims[0]  # type: ignore[attr-defined]
+    await claims.claim((other,), wish)
+    late = await place.stream(Registered(email=other))
+    with pytest.raises(ProjectionError, match=f"and {wish} have the same email"):
+        await place.users()(late)
+    monkeypatch.setattr("cassorm.projections.claims.GRACE", timedelta(0))
+    await place.users()(late)
+    async with place.db:
+        assert [row.user_id for row in await User.find_by(email=other)] == [late[0].stream]

@@ -140,6 +140,12 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         r'view v of Bad: lacks id: .*Add "id"',
     ),
+    "a unique view with the stream": (
+        {**GOOD[0], "__views__": [ReadView("v", key=["customer", "id"], unique=True)]},
+        GOOD[1],
+        {},
+        r"view v of Bad: has clustering=, the stream's id, .* in a key that is unique",
+    ),
     "a view in no order": (
         {**GOOD[0], "__views__": [ReadView("v", key="customer", clustering=["id down"])]},
         GOOD[1],
