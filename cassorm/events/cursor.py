@@ -11,7 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from itertools import islice
+from itertools import accumulate, islice
 from typing import NamedTuple, Protocol
 
 from cassorm import faults
@@ -232,12 +232,17 @@ class Cursor:
             if number is None or number < first:
                 self.number = None
                 return
-            for delivery in [delivery for _, delivery in islice(feed.published, number - first, None)]:
+            deliveries = [delivery for _, delivery in islice(feed.published, number - first, None)]
+            # Behind each of them, up to where it is known that nothing else will come: the handler may be slow.
+            untaken = [*accumulate((delivery.pos - 1 for delivery in reversed(deliveries)), min)][-2::-1]
+            complete_upto = feed.complete_upto
+            for delivery, upto in zip(deliveries, [*untaken, complete_upto], strict=False):
                 # One by one: a delivery may have brought together what a former owner has handled and what nobody has.
                 events = [event for event in delivery.events if event.pos > self._joined_at]
                 await self._take(progress, delivery.pos, delivery.stream, delivery.aggregate_type, events)
                 number += 1
                 self.number = number
+                progress.taken_upto = max(progress.taken_upto, min(upto, complete_upto))
             if number == feed.count:
                 progress.taken_upto = max(progress.taken_upto, feed.complete_upto)
                 await feed.news.wait()

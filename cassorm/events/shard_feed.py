@@ -132,10 +132,10 @@ class ShardFeed:
         """Forget what all readers have taken, everything below `number`, and what is too much; if it is complete."""
         while (
             self.published
-            and self.published[0][0] < number
+            and (self.published[0][0] < number or self.kept > _MOST_KEPT)
             and self.published[0][1].events[-1].pos <= self.complete_upto
         ):
-            self.published.popleft()
+            self.kept -= len(self.published.popleft()[1].events)
 
     def has(self, pointer: Pointer) -> bool:
         """Tell whether what stands in the stream up to the last version of a pointer was published."""
