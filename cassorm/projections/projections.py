@@ -29,6 +29,8 @@ logger = logging.getLogger("cassorm.projections")
 
 _WATCH_S = 2.0
 _PAUSE_S = 1.0
+_NOTICED_S = 2.5
+"""Readers ask about once a second which generation is read, workers every two."""
 _WAIT = timedelta(seconds=10)
 
 
@@ -42,7 +44,7 @@ class Projections:
     ```
 
     Their tables are in the keyspace of the session, or of the store where that has none. Any number of processes may
-    `run` them: the work is shared.
+    `run` them: the work is shared. `beside` are other subscriptions that the same worker carries.
 
     Raises:
         ProjectionError: something is no projection, or two have one name.
@@ -56,6 +58,7 @@ class Projections:
         *,
         db: Database | None = None,
         pace: Pace | None = None,
+        beside: Iterable[Subscription] = (),
     ) -> None:
         if not isinstance(store, CassandraEventStore):
             raise ConfigurationError(
@@ -71,6 +74,7 @@ class Projections:
         self.changed: frozenset[str] = frozenset()
         """Those whose mapping is not that of what readers see: they are not fed until they are rebuilt."""
         self._pace = pace
+        self._beside = list(beside)
         self._registry = Registry(session, self.ground.keyspace)
         self._stopping = asyncio.Event()
         self._hooks: list[Callable[[], None]] = []
@@ -160,11 +164,15 @@ class Projections:
                 await self._registry.retire(name, each.number)
 
     async def drop_retired(self, name: str) -> list[str]:
-        """Drop the tables of retired generations; return their names."""
+        """Drop the tables of retired generations; return their names.
+
+        It waits a moment first, until readers and workers have noticed what is read now.
+        """
         kind, dropped = self._kind(name), []
-        for each in await self.generations(name):
-            if each.state is not State.RETIRED:
-                continue
+        retired = [each for each in await self.generations(name) if each.state is State.RETIRED]
+        if retired:
+            await asyncio.sleep(_NOTICED_S)
+        for each in retired:
             dropped += await kind.drop(self.ground, each.number)
             await self.ground.store.feed.forget(kind.subscribed(each.number))
             await self._registry.dropped(name, each.number)
@@ -193,7 +201,7 @@ class Projections:
         ]
         effects = (kind.side_effects(self.ground) for kind in self.kinds.values())
         found += [each for each in effects if each is not None]
-        return [each for each in found if each.event_types]
+        return [each for each in found if each.event_types] + self._beside
 
     async def run(self) -> None:
         """Feed all projections, and those generations that are being built, until `stop`."""
