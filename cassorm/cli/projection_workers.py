@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -32,26 +32,23 @@ async def carry(store: CassandraEventStore, things: Offered, *, child: bool) -> 
         loop.add_signal_handler(number, stopping.set)
     if child:
         _watch_parent(stopping)
-    works: list[tuple[Callable[[], Awaitable[None]], Callable[[], None]]] = []
-    if things.projections:
-        projections = Projections(store, things.projections)
-        for name in await projections.create():
-            note(f"{name}: its mapping has changed and it is not fed; next: cassorm projections rebuild {name}")
-        works.append((projections.run, projections.stop))
     others = await things.others(store)
-    if others:
-        worker = Worker(store, others)
-        works.append((worker.run, worker.stop))
-    note(
-        f"worker {os.getpid()} carries {count(len(things.projections), 'projection')} and {count(len(others), 'subscription')}"
-    )
-    running = [asyncio.ensure_future(begin()) for begin, _ in works]
+    work: Worker | Projections
+    if things.projections:
+        # One worker for both: a second one would look at the feed as often as the first.
+        work = Projections(store, things.projections, beside=others)
+        for name in await work.create():
+            note(f"{name}: its mapping has changed and it is not fed; next: cassorm projections rebuild {name}")
+    else:
+        work = Worker(store, others)
+    what = f"{count(len(things.projections), 'projection')} and {count(len(others), 'subscription')}"
+    note(f"worker {os.getpid()} carries {what}")
+    running = asyncio.ensure_future(work.run())
     waiting = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait([waiting, *running], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    for _, stop in works:
-        stop()
-    await asyncio.gather(*running)
+    work.stop()
+    await running
     note(f"worker {os.getpid()} has handed over")
 
 
