@@ -6,6 +6,7 @@ part. Whoever reads adds up at most as many parts as there are shards.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from cassorm.errors import ModelError, QueryError
@@ -25,6 +26,8 @@ from cassorm.projections.views import MOST_NAME
 T = TypeVar("T")
 
 _NUMBERS = ("bigint", "decimal", "int", "varint", "smallint", "tinyint")
+# Money is never rounded: a sum of more digits than these is refused.
+_EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])
 _SUMMED = -1
 """The shard of a row that is the sum of its parts."""
 
@@ -189,6 +192,17 @@ def totals_of(model: type[Any]) -> DeclaredTotals:
     return found
 
 
+def plus(one: Any, other: Any) -> Any:
+    """The sum of two amounts, without rounding.
+
+    Raises:
+        TypeError: they do not add up to an amount of the first one's kind.
+    """
+    if isinstance(one, Decimal):
+        return _EXACT.add(one, other)
+    return one + other
+
+
 def _summed(said: DeclaredTotals, parts: Iterable[Any]) -> list[Any]:
     found: dict[tuple[str, ...], Any] = {}
     for part in parts:
@@ -200,7 +214,7 @@ def _summed(said: DeclaredTotals, parts: Iterable[Any]) -> list[Any]:
             part.__dict__.update(shard=_SUMMED, applied=0)
             continue
         for name in said.sums:
-            known.__dict__[name] += part.__dict__[name]
+            known.__dict__[name] = plus(known.__dict__[name], part.__dict__[name])
     return list(found.values())
 
 

@@ -20,7 +20,7 @@ from cassorm.events.subscription import Placed, Unfit, Window
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.projections.mapping import Step, event_names
 from cassorm.projections.past import past_events
-from cassorm.projections.totals import DeclaredTotals
+from cassorm.projections.totals import DeclaredTotals, plus
 
 _AT_ONCE = 16
 _MOST_KNOWN = 20_000
@@ -200,7 +200,7 @@ class TotalsFeeder:
         made = dict(zip(said.sums, self._table.nothing, strict=True))
         for name, make in steps:
             try:
-                made[name] += make(recorded.event, key, recorded)
+                made[name] = plus(made[name], make(recorded.event, key, recorded))
                 self._table.check(name, made[name])
             except Exception as error:  # whatever a function of the user's raises, or what does not fit
                 raise ProjectionError(
@@ -264,4 +264,4 @@ def _steps(known: Any, kind: type) -> tuple[Step, ...]:
 
 
 def _plus(one: Amounts, other: Amounts) -> Amounts:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
+    return tuple(map(plus, one, other))

@@ -236,7 +236,11 @@ async def settled(projections: Projections) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_rebuild_under_live_traffic_gives_what_the_live_tables_hold(shop: Shop) -> None:
+async def test_a_rebuild_under_live_traffic_gives_what_the_live_tables_hold(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cassorm.projections.projections._WATCH_S", 0.3)
+    monkeypatch.setattr("cassorm.projections.projections._NOTICED_S", 0.6)
     mine, told = shop.projections(), list[RebuildProgress]()
     stopping = asyncio.Event()
     greeted, visits = len(shop.contacts.greeted), 0
@@ -258,7 +262,7 @@ async def test_a_rebuild_under_live_traffic_gives_what_the_live_tables_hold(shop
         await selling
         # The worker has noticed by now that another generation is to be fed.
         await shop.sell()
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(0.6)
         await settled(mine)
         await shop.check()
     assert {each.name for each in told} == {"sales", "revenue", "contacts"}

@@ -233,3 +233,15 @@ async def test_an_event_that_has_no_key_or_adds_no_number_is_told_apart(place: P
         await place.feeder()(window(shard, [Placed(recorded, recorded.position)], 0, recorded.position))
     assert caught.value.placed.recorded is recorded
     assert isinstance(caught.value.placed.recorded.stream, UUID)
+
+
+async def test_sums_are_exact_however_many_digits_they_have(place: Place) -> None:
+    large, small = Decimal(10) ** 30, Decimal("0.0000000001")
+    stream = uuid4()
+    events = [Opened(country="BIG"), *(Added(amount=each, product="p") for each in (large, small))]
+    await place.store.append(stream, events, aggregate_type="Sale")
+    recorded = await place.store.get_events(stream)
+    high = recorded[0].position
+    await place.feeder()(window(shard_of(stream, SHARDS), [Placed(each, high) for each in recorded], 0, high))
+    ((found, _),) = (await place.totals("BIG")).values()
+    assert str(found) == "1000000000000000000000000000000.0000000001"
