@@ -10,8 +10,8 @@ PYTEST_ARGS ?=
 
 .PHONY: demo test lint soak setup reference constraints clean
 
-demo: $(VENV)/installed-all  ## Replay a month of shop data through event streams on a real Cassandra
-	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA)
+demo: $(VENV)/installed-all  ## Replay a month of shop data through event streams and their read side on a real Cassandra
+	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA) --from both
 
 test: setup  ## Every test, on a real Cassandra that it starts itself: one for each of two processes
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)

@@ -12,7 +12,7 @@ from decimal import setcontext
 from pathlib import Path
 
 from cassorm import CassandraEventStore, CassormError, connect
-from cassorm.errors import ClusterError, ConfigurationError, QueryError
+from cassorm.errors import ClusterError, ConfigurationError, ProjectionError, QueryError
 from examples.ecommerce.console import Bars, print_answers
 from examples.ecommerce.imports import CHUNK
 from examples.ecommerce.money import EXACT
@@ -29,7 +29,7 @@ _SHARDS = 4
 
 
 class ShopError(CassormError):
-    """What the shop says contradicts itself."""
+    """What the shop says contradicts itself, or it cannot say anything."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,9 +134,9 @@ async def _report(options: argparse.Namespace) -> None:
     bars = Bars(quiet=options.json)
     with bars.shown():
         async with _store(options.keyspace) as store:
+            answers = await _answers(store, options, bars)
             if options.source != "streams" and any(map(is_behind, found := await statuses(store))):
                 bars.say(f"{lag(found)}; run the replay again, or `cassorm projections run {_READ_MODELS}`")
-            answers = await _answers(store, options, bars)
     _print(answers, options)
 
 
@@ -174,7 +174,15 @@ async def _answers(store: CassandraEventStore, options: argparse.Namespace, bars
     answers = []
     if options.source != "streams":
         begun = time.monotonic()
-        answers.append(Answer("read side", await read_report(), time.monotonic() - begun))
+        try:
+            report = await read_report()
+        except ProjectionError as error:
+            raise ShopError(
+                "there is no read side yet",
+                where=f"keyspace {options.keyspace}",
+                remedy="Run the replay again, which builds it; or report --from streams",
+            ) from error
+        answers.append(Answer("read side", report, time.monotonic() - begun))
     if options.source != "read-side":
         begun = time.monotonic()
         progress = bars.add("reading the streams", "streams")

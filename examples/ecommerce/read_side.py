@@ -1,6 +1,7 @@
 """Carry the read side beside the streams, and answer the report from it: some queries, however many streams there are."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -48,6 +49,7 @@ async def carried(
     telling = asyncio.create_task(_tell(projections, say))
 
     async def caught_up() -> None:
+        begun = time.monotonic()
         while any(map(is_behind, statuses := await projections.status())):
             _check(statuses)
             if running.done():
@@ -55,6 +57,7 @@ async def carried(
             await asyncio.sleep(_LOOK_S)
         _check(statuses)
         telling.cancel()
+        say(f"read side: shows everything, {time.monotonic() - begun:.1f} s after the last append")
 
     try:
         yield caught_up
@@ -83,8 +86,6 @@ def lag(statuses: list[ProjectionStatus]) -> str:
     last = max(statuses, key=lambda each: (each.scanned < 1, each.behind_events, each.behind))
     if last.scanned < 1:
         return f"read side: {last.name} reads the streams, {last.scanned:.0%} done"
-    if not last.behind_events:
-        return "read side: shows everything"
     return (
         f"read side: {last.behind_events:,} events and {last.behind / timedelta(seconds=1):.1f} s behind ({last.name})"
     )

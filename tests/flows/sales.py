@@ -29,6 +29,25 @@ def sale(number: str = "536365", code: str = "85123A", quantity: int | str = 1, 
     } | columns
 
 
+SMALL: list[Sale] = [
+    sale("536365", "85123A", 6, CustomerID="17850.0"),
+    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
+    sale("536365", "85123A", 6, CustomerID="17850.0"),  # the same line again, and not next to it
+    sale("C536379", "85123a", -1, UnitPrice="4.65", CustomerID="14527.0"),
+    sale("536367", "22423", 1, UnitPrice="0.0"),
+    sale("536365", "22423", 3, UnitPrice="0.001", Country="France"),  # another country than the rest of its order
+    sale("A536370", "B", 1, UnitPrice="11062.06"),
+    sale("536366", "22423", -2),
+    sale("C536379", "22423", 5),
+    sale("536365", "71053", 10, CustomerID="12583.0"),  # another customer than the rest of its order
+    sale("C536381", "71053", -10, CustomerID="12583.0"),
+    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
+    sale("536368", "71053", 1, CustomerID="17850.0"),
+    sale("536369", "22086", 10),
+    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
+]
+
+
 def write(path: Path, rows: Iterable[Mapping[str, str]], columns: Sequence[str] = COLUMNS) -> Path:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")

@@ -22,7 +22,7 @@ from examples.ecommerce.replay import replay
 from examples.ecommerce.report import Report, make_report
 from examples.ecommerce.rows import check
 from examples.ecommerce.shop import Shop
-from tests.flows.sales import Sale, december, expected, sale, write
+from tests.flows.sales import SMALL, Sale, december, expected, sale, write
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the process is gone
@@ -99,25 +99,6 @@ def without_events(report: Report) -> dict[str, Any]:
 
 def count(store: MemoryEventStore) -> int:
     return sum(map(len, store._streams.values()))
-
-
-SMALL: list[Sale] = [
-    sale("536365", "85123A", 6, CustomerID="17850.0"),
-    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
-    sale("536365", "85123A", 6, CustomerID="17850.0"),  # the same line again, and not next to it
-    sale("C536379", "85123a", -1, UnitPrice="4.65", CustomerID="14527.0"),
-    sale("536367", "22423", 1, UnitPrice="0.0"),
-    sale("536365", "22423", 3, UnitPrice="0.001", Country="France"),  # another country than the rest of its order
-    sale("A536370", "B", 1, UnitPrice="11062.06"),
-    sale("536366", "22423", -2),
-    sale("C536379", "22423", 5),
-    sale("536365", "71053", 10, CustomerID="12583.0"),  # another customer than the rest of its order
-    sale("C536381", "71053", -10, CustomerID="12583.0"),
-    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
-    sale("536368", "71053", 1, CustomerID="17850.0"),
-    sale("536369", "22086", 10),
-    sale("536366", "85123A", 2, UnitPrice="2.5", CustomerID=""),
-]
 
 
 @pytest.fixture
