@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cassorm.cql.identifiers import quote_table
-from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.errors import OutcomeUnknownError, ProjectionError
 from cassorm.orm.field_plan import FieldPlan
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.projections.levels import Levels
 from cassorm.projections.row_table import TableWriter
 
 GRACE = timedelta(seconds=10)
@@ -23,8 +23,11 @@ GRACE = timedelta(seconds=10)
 class Claims:
     """The claims of one unique view, in one generation."""
 
-    def __init__(self, session: Session, plan: ModelPlan, rows: TableWriter, keyspace: str) -> None:
+    def __init__(
+        self, session: Session, plan: ModelPlan, rows: TableWriter, keyspace: str, levels: Levels | None = None
+    ) -> None:
         self._session = session
+        self._levels = levels or Levels()
         self._rows = rows
         self.plan = plan
         self._fields: tuple[FieldPlan, ...] = plan.partition
@@ -50,7 +53,7 @@ class Claims:
             if await self._applied(self._insert, [*encoded, stream, now]):
                 return
             prepared = await self._session.prepare(self._read, check=self.plan.check)
-            found = await self._session.execute(prepared, encoded, consistency=Consistency.SERIAL)
+            found = await self._session.execute(prepared, encoded, consistency=self._levels.serial)
             if not found.rows:
                 continue
             owner, claimed_at = found.rows[0]
@@ -74,7 +77,10 @@ class Claims:
     async def _applied(self, text: str, params: Sequence[Any]) -> bool:
         prepared = await self._session.prepare(text, check=self.plan.check)
         try:
-            return bool((await self._session.execute(prepared, params)).applied)
+            written = await self._session.execute(
+                prepared, params, consistency=self._levels.plain, serial_consistency=self._levels.serial
+            )
+            return bool(written.applied)
         except OutcomeUnknownError:
             return False  # looked at again: by the reading that follows, or when the next wants the key
 

@@ -17,6 +17,7 @@ from cassorm.projections.active import plan_of_generation, table_name
 from cassorm.projections.feeder import RowFeeder, Rows
 from cassorm.projections.fingerprint import fields_source, fingerprint_of, shape_of, steps_text, whole_source
 from cassorm.projections.handlers import DeclaredHandlers, HandlerFeeder, Tables
+from cassorm.projections.levels import levels_of
 from cassorm.projections.read_model import Declared, ReadModel
 from cassorm.projections.row_writer import RowTable, SharedRows
 from cassorm.projections.shared import SHARED, from_json, shared_table
@@ -155,7 +156,9 @@ class RowKind(Kind):
         else:
             plans = [plan_of_generation(plan, generation) for plan in self.plans]
             unique = [number for number, view in enumerate(said.views) if view.unique]
-            rows = RowTable(session, plans[0], plans[1:], ground.keyspace, unique=unique)
+            rows = RowTable(
+                session, plans[0], plans[1:], ground.keyspace, unique=unique, levels=levels_of(ground.store)
+            )
         return RowFeeder(said, rows, ground.store)
 
     def subscription(self, ground: Ground, generation: int, *, building: bool) -> Subscription:
@@ -204,7 +207,7 @@ class TotalsKind(Kind):
     def subscription(self, ground: Ground, generation: int, *, building: bool) -> Subscription:
         """What feeds a generation: windows, one at a time in each shard."""
         plan = plan_of_generation(self.said.plan, generation)
-        table = TotalsTable(ground.session, plan, ground.keyspace, self.said)
+        table = TotalsTable(ground.session, plan, ground.keyspace, self.said, levels_of(ground.store))
         return Subscription(
             self.subscribed(generation),
             TotalsFeeder(self.said, table, ground.store),

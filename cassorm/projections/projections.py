@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from cassorm.errors import ClusterError, ConfigurationError, ProjectionError
@@ -18,6 +19,7 @@ from cassorm.projections.active import seen_by
 from cassorm.projections.freshness import fresh_caches
 from cassorm.projections.inline import Inline
 from cassorm.projections.kinds import Ground, Kind, RowKind, kind_of
+from cassorm.projections.levels import levels_of
 from cassorm.projections.rebuild import Rebuild, RebuildProgress
 from cassorm.projections.registry import Generation, Registry, State
 from cassorm.projections.status import ProjectionStatus, status_of
@@ -75,12 +77,16 @@ class Projections:
         """Those whose mapping is not that of what readers see: they are not fed until they are rebuilt."""
         self._pace = pace
         self._beside = list(beside)
-        self._registry = Registry(session, self.ground.keyspace)
         self._stopping = asyncio.Event()
         self._hooks: list[Callable[[], None]] = []
         if isinstance(session, Database):
             for name in self.kinds:
                 session.waits[self.ground.keyspace, name] = self.wait_for
+
+    @cached_property
+    def _registry(self) -> Registry:
+        # Not before it is needed: the store may be initialised later.
+        return Registry(self.ground.session, self.ground.keyspace, levels_of(self.ground.store))
 
     def _add(self, kind: Kind) -> None:
         known = self.kinds.get(kind.name)

@@ -15,6 +15,7 @@ from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import OutcomeUnknownError, ProjectionError
 from cassorm.projections.active import REGISTRY, seen_by
+from cassorm.projections.levels import Levels
 from cassorm.schema.apply import ensure_tables
 from cassorm.schema.table import Column, Table
 
@@ -66,8 +67,9 @@ def registry_table(keyspace: str) -> Table:
 class Registry:
     """The generations of all projections of a keyspace."""
 
-    def __init__(self, session: Session, keyspace: str) -> None:
+    def __init__(self, session: Session, keyspace: str, levels: Levels | None = None) -> None:
         self._session = session
+        self._levels = levels or Levels()
         self.keyspace = keyspace
         table = quote_table(REGISTRY, keyspace)
         row = "WHERE name = ? AND generation = ?"
@@ -89,7 +91,7 @@ class Registry:
     async def generations(self, name: str) -> list[Generation]:
         """The generations of a projection, oldest first; none when it was never begun."""
         prepared = await self._session.prepare(self._read)
-        found = await self._session.execute(prepared, (name,), consistency=Consistency.SERIAL)
+        found = await self._session.execute(prepared, (name,), consistency=self._levels.serial)
         return [Generation(number, State(state), *rest) for number, state, *rest in found.rows if number is not None]
 
     async def all(self, names: Iterable[str]) -> dict[str, list[Generation]]:
@@ -155,7 +157,9 @@ class Registry:
         prepared = await self._session.prepare(text)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return await self._session.execute(prepared, params)
+                return await self._session.execute(
+                    prepared, params, consistency=self._levels.plain, serial_consistency=self._levels.serial
+                )
             except OutcomeUnknownError:
                 if attempt == _ATTEMPTS:
                     raise

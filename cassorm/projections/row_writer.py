@@ -17,6 +17,7 @@ from cassorm.driver.session import Session
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.projections.claims import Claims
 from cassorm.projections.fold import NOTHING, Change, Standing
+from cassorm.projections.levels import Levels
 from cassorm.projections.row_table import TableWriter
 from cassorm.projections.shared import SHARED, read_shared, to_json
 
@@ -32,11 +33,14 @@ class RowTable:
         keyspace: str,
         *,
         unique: Collection[int] = (),
+        levels: Levels | None = None,
     ) -> None:
         self._rows = TableWriter(session, rows, keyspace)
         numbered = list(enumerate(views))
         self._views = {at: TableWriter(session, plan, keyspace) for at, plan in numbered if at not in unique}
-        self._claims = {at: Claims(session, plan, self._rows, keyspace) for at, plan in numbered if at in unique}
+        self._claims = {
+            at: Claims(session, plan, self._rows, keyspace, levels) for at, plan in numbered if at in unique
+        }
 
     async def read(self, stream: Any) -> Standing:
         """The row of a stream as it is written."""

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from cassorm.cql.identifiers import quote_table
-from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.errors import OutcomeUnknownError, ProjectionError, QueryError
 from cassorm.events.event import Event
 from cassorm.events.store import EventStore, Stream
 from cassorm.events.subscription import Placed, Unfit, Window
 from cassorm.orm.model_plan import ModelPlan
+from cassorm.projections.levels import Levels
 from cassorm.projections.mapping import Step, event_names
 from cassorm.projections.past import past_events
 from cassorm.projections.totals import DeclaredTotals, plus
@@ -40,8 +40,11 @@ class Part(NamedTuple):
 class TotalsTable:
     """The parts of totals in one generation."""
 
-    def __init__(self, session: Session, plan: ModelPlan, keyspace: str, said: DeclaredTotals) -> None:
+    def __init__(
+        self, session: Session, plan: ModelPlan, keyspace: str, said: DeclaredTotals, levels: Levels | None = None
+    ) -> None:
         self._session = session
+        self._levels = levels or Levels()
         self._plan = plan
         sums = [plan.by_attribute[name] for name in said.sums]
         self._sums = sums
@@ -78,7 +81,7 @@ class TotalsTable:
     async def read(self, key: Key, shard: int) -> Part | None:
         """A row's part, as all that was decided leaves it; None when there is none."""
         prepared = await self._session.prepare(self._read, check=self._plan.check)
-        found = await self._session.execute(prepared, (*self.encoded(key), shard), consistency=Consistency.SERIAL)
+        found = await self._session.execute(prepared, (*self.encoded(key), shard), consistency=self._levels.serial)
         if not found.rows:
             return None
         *amounts, applied = found.rows[0]
@@ -94,7 +97,10 @@ class TotalsTable:
         )
         prepared = await self._session.prepare(text, check=self._plan.check)
         try:
-            return bool((await self._session.execute(prepared, params)).applied)
+            written = await self._session.execute(
+                prepared, params, consistency=self._levels.plain, serial_consistency=self._levels.serial
+            )
+            return bool(written.applied)
         except OutcomeUnknownError:
             return False
 
