@@ -233,6 +233,9 @@ async def _storm(crew: Crew, nodes: Nodes) -> None:
     hurting: asyncio.Task[None] | None = None
     while monotonic() < crew.ends_at - 5:
         await asyncio.sleep(random.uniform(1.0, 4.0))  # noqa: S311 - guards nothing
+        for member in crew.members:
+            if member.process is not None and member.process.returncode not in (None, 0):
+                await crew.start(member)  # it could not begin: the cluster did not answer
         at_work = crew.at_work
         if not at_work:
             continue

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -21,14 +22,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 SHARDS = 40
 """One at least for each of the workers, so that each comes to its point."""
 ORDERS = (
-    *(f"{deed} {point}" for deed in ("kill", "stop") for point in POINTS if point != "scan.after-page"),
+    # First: each shard is scanned once, by whoever comes to it.
     "kill scan.after-page 1",
     "stop scan.after-page 1",
+    *(f"{deed} {point}" for deed in ("kill", "stop") for point in POINTS if point != "scan.after-page"),
     # While the batch is on its way.
     "kill writer.before-batch 1 +1",
     "kill writer.before-batch 1 +4",
     "kill writer.after-mark 1 +2",
 )
+SCANS = 2
 PASSINGS = 3
 """Each strikes at the third passing, unless its order says otherwise."""
 
@@ -62,7 +65,10 @@ async def show(store: CassandraEventStore, hosts: list[str], folder: Path) -> Sh
     await asyncio.gather(*(store.append(stream, [Entered(number=1), Entered(number=2)]) for stream in everywhere))
     streams = {order: [uuid4() for _ in range(3)] for order in ORDERS if " writer." in order}
     members: dict[str, Member] = {}
-    for order in ORDERS:
+    for number, order in enumerate(ORDERS):
+        if number == SCANS:
+            with suppress(TimeoutError):
+                await until(lambda: all(member.struck for member in members.values()), 20)
         armed = order if len(order.split()) > 2 else f"{order} {PASSINGS}"
         log = folder / order.replace(" ", "-")
         if order in streams:
