@@ -11,6 +11,7 @@ from typing import Any
 from cassorm.errors import ClusterError, ConfigurationError, ProjectionError
 from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.position import Position
+from cassorm.events.store import Stream
 from cassorm.events.subscription import Subscription
 from cassorm.events.worker import Pace, Worker
 from cassorm.orm.context import current_keyspace
@@ -293,14 +294,22 @@ class Projections:
         """
         return fresh_caches(self.ground, self.kinds.values(), self._pace)
 
-    async def rebuild(self, name: str, *, progress: Callable[[RebuildProgress], None] | None = None) -> Generation:
+    async def rebuild(
+        self,
+        name: str,
+        *,
+        progress: Callable[[RebuildProgress], None] | None = None,
+        despite_parked: bool = False,
+    ) -> Generation:
         """Build the next generation of a projection beside the one that is read, and switch to it; return it.
 
         Called again after a crash it goes on where that left off. Readers see the old generation until the new one
         holds what has happened; side effects are not called. The old one is kept until `drop_retired`.
+        `despite_parked` switches also when the new one could not take events that the old one took.
 
         Raises:
-            ProjectionError: a generation with another mapping is building, or another process has switched meanwhile.
+            ProjectionError: a generation with another mapping is building, another process has switched meanwhile, or
+                events were parked.
         """
         kind = self._kind(name)
         await self._registry.create()
@@ -309,12 +318,34 @@ class Projections:
         await self._create_tables(kind, building.number)
         rebuild = Rebuild(self.ground, kind, building, self._pace)
         await rebuild.run(progress)
+        if not despite_parked:
+            await self._check_parked(kind, active, building)
         if not await self._registry.switch(name, active.number, building.number):
             raise ProjectionError(
                 "another generation became active meanwhile", where=f"projection {name}", remedy="Look at its status"
             )
         self.changed -= {name}
         return building._replace(state=State.ACTIVE)
+
+    async def _check_parked(self, kind: Kind, active: Generation, building: Generation) -> None:
+        """Return when readers of the new generation miss nothing that those of the old one saw."""
+        feed, shards = self.ground.store.feed, range(self.ground.store.settings.shards)
+
+        async def parked(generation: Generation) -> set[Stream]:
+            found = await asyncio.gather(
+                *(feed.parked_streams(kind.subscribed(generation.number), shard) for shard in shards)
+            )
+            return set().union(*found)
+
+        worse = sorted(map(str, await parked(building) - await parked(active)))
+        if worse:
+            raise ProjectionError(
+                f"generation {building.number} has parked events of {len(worse)} streams that the one that is read "
+                f"has not, {worse[0]} among them; it was not switched to",
+                where=f"projection {kind.name}",
+                remedy="Look at what is parked, and correct the mapping; give_up() and rebuild(), or rebuild() with "
+                "despite_parked=True",
+            )
 
 
 def _active(generations: Iterable[Generation]) -> Generation:

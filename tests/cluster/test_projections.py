@@ -350,6 +350,32 @@ async def test_a_changed_mapping_is_noticed_and_fed_only_after_a_rebuild(shop: S
     assert before is not Note
 
 
+async def test_a_rebuild_that_cannot_take_what_the_old_one_took_is_not_switched_to(shop: Shop) -> None:
+    class Size(ReadModel, table="sizes", aggregate="Sale"):
+        id: PK[UUID]
+        customer: Col[str] = map_from_event(Opened)
+
+    async with shop.db:
+        first = Projections(shop.store, [Size], db=shop.db, pace=QUICK)
+        await first.create()
+        await first.rebuild("sizes")
+        bad = str(random.choice(shop.ids))
+
+        class Size(ReadModel, table="sizes", aggregate="Sale"):  # type: ignore[no-redef]
+            id: PK[UUID]
+            customer: Col[str] = map_from_event(Opened, lambda e, row, r: 1 / 0 if str(r.stream) == bad else e.customer)
+
+        changed = Projections(shop.store, [Size], db=shop.db, pace=QUICK)
+        with pytest.raises(ProjectionError, match=rf"generation 3 has parked events of 1 streams .*, {bad} among them"):
+            await changed.rebuild("sizes")
+        assert len([row async for row in Size.scan()]) == len(shop.ids)
+        made = await changed.rebuild("sizes", despite_parked=True)
+        assert made.number == 3
+        assert len([row async for row in Size.scan()]) == len(shop.ids) - 1
+        (status,) = await changed.status()
+        assert status.parked == 1
+
+
 async def test_a_rebuild_that_was_killed_goes_on_where_it_was(shop: Shop) -> None:
     mine = shop.projections()
     rebuilding = asyncio.create_task(mine.rebuild("revenue"))
