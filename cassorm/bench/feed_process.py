@@ -41,11 +41,13 @@ Handles = Literal["event", "fold"]
 """What carries the subscription: a handler that writes a row for each event, or a read model, a row a stream."""
 
 ROWS, EVENT_ROWS = "bench_orders", "bench_event_rows"
-_LOOK_S = 0.004
+_READY_S = 0.01
+_FIRST_LOOK_S, _LOOK_S = 0.01, 0.008
+"""How long after an event was to be appended the observer looks first, and between two looks."""
 _PATIENCE_S = 30
 _WAITS_EACH, _MOST_WAITS = 20, 4
 """Behind one of so many appends the writer waits for its effect, but behind so many at a time at most: who waits asks."""
-_MOST_LOOKED_FOR = 64
+_MOST_LOOKED_FOR = 200
 """The observer asks for so many rows at a time at most, the oldest first."""
 
 
@@ -174,7 +176,7 @@ async def observe(session: Database, plan: Plan) -> None:
     waiting: dict[UUID, deque[int]] = {}
     coming = deque(enumerate(schedule))
     say(ready=True)
-    begin = int(await told())
+    begin = int(await told()) + int(_FIRST_LOOK_S * 1e9)
     last = begin + schedule[-1].at_ns + int(_PATIENCE_S * 1e9)
     while (coming or waiting) and monotonic_ns() < last:
         now = monotonic_ns()
@@ -269,7 +271,7 @@ async def work(session: Database, store: CassandraEventStore, plan: Plan) -> Non
         checkpoints = await store.feed.checkpoints(name, shards)
         if len(checkpoints) == len(shards) and all(each.owner is not None for each in checkpoints.values()):
             break
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_READY_S)
     say(ready=True)
     resident = Resident()
     with ExitStack() as watching:
