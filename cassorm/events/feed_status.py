@@ -24,8 +24,8 @@ _FAR_AHEAD_US = 10_000_000
 class FeedStatus:
     """One subscription.
 
-    `carried` are the shards whose owner has given a sign of life between the two looks, `workers` how many such owners
-    there are. `behind_events` counts the wanted events in the feed behind the checkpoints, up to about 5,000 appends a
+    `carried` is the number of shards whose owner has given a sign of life between the two looks, `without_owner` are the
+    others, and `workers` is the number of such owners. `behind_events` counts the wanted events in the feed behind the checkpoints, up to about 5,000 appends a
     shard, and `behind` is how long the oldest of them waits: checkpoints are moved once a second, so that a moment's
     events are always among them. `rate` is in events a second. `scanned` is the part of the store that is done while
     the streams are read, 1 from then on. `parked` are streams. `known` is False for a subscription that has checkpoints
@@ -35,6 +35,7 @@ class FeedStatus:
     subscription: str
     shards: int
     carried: int
+    without_owner: tuple[int, ...]
     workers: int
     scanned: float
     behind: timedelta
@@ -81,13 +82,14 @@ async def feed_status(
         )
         parked = await asyncio.gather(*(feed.parked_streams(name, shard) for shard in checkpoints))
         oldest = min((pos for _, pos in waiting if pos is not None), default=second.at)
-        owners = [checkpoint.owner for checkpoint in checkpoints.values() if checkpoint.owner in alive]
+        owners = {shard: checkpoint.owner for shard, checkpoint in checkpoints.items() if checkpoint.owner in alive}
         found.append(
             FeedStatus(
                 subscription=name,
                 shards=len(shards),
                 carried=len(owners),
-                workers=len(set(owners)),
+                without_owner=tuple(shard for shard in shards if shard not in owners),
+                workers=len(set(owners.values())),
                 scanned=scanned_part(checkpoints, len(shards)),
                 behind=timedelta(microseconds=max(0, second.at - oldest)),
                 behind_events=sum(count for count, _ in waiting),

@@ -262,6 +262,7 @@ async def test_two_processes_carry_what_a_module_holds_until_a_signal_ends_them(
         for one in found.values():
             assert (one["shards"], one["carried"], one["scanned"], one["parked"]) == (2, 2, 1.0, 0)
             assert one["workers"] in (1, 2)
+            assert one["without_owner"] == []
         os.kill(children(process.pid)[0], signal.SIGKILL)
         assert process.stderr is not None
         seen = b""
