@@ -247,8 +247,8 @@ async def test_wherever_a_writers_clock_stands_its_events_are_delivered_soon(
 async def test_wherever_the_workers_clock_stands_events_are_delivered(store: CassandraEventStore, ahead_s: int) -> None:
     told = Told()
     worker = Worker(store, [Subscription(f"worker{ahead_s}", told, begin=Start.NOW)], pace=QUICK)
-    right = worker._now
-    worker._now = lambda: right() + ahead_s * 1_000_000  # type: ignore[method-assign]
+    right = worker._watch.now
+    worker._watch.now = lambda: right() + ahead_s * 1_000_000  # type: ignore[method-assign]
     running = asyncio.create_task(worker.run())
     try:
         await until(lambda: len(worker.carried) == 4)
@@ -295,7 +295,7 @@ async def test_a_slow_subscription_neither_keeps_events_in_memory_nor_holds_up_a
         await until(lambda: len(worker.carried) == 8)
         wanted = await write(store, 12, 12)
         await quick.of(wanted)
-        await until(lambda: all(feed.kept <= 10 for feed in worker._feeds.values()))
+        await until(lambda: all(feed.kept <= 10 for feed in worker._watch.feeds.values()))
         assert not slow.versions
         gate.set()
         await slow.of(wanted)

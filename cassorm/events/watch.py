@@ -1,0 +1,182 @@
+"""What a worker looks at: ahead in the feeds of its shards, and behind, closing those that it resolves.
+
+Source: docs/explanation/feed.md.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from cassorm.events.alive import awake
+from cassorm.events.feed_tables import FeedTables
+from cassorm.events.pace import Pace
+from cassorm.events.pointers import Pointer
+from cassorm.events.resolver import Lost, Resolver, ResolverTables
+from cassorm.events.shard_feed import ShardFeed, Sources
+
+_FAR_AHEAD_US = 10_000_000
+"""Writers' clocks may be as far ahead of the node's: pointers in buckets to come are looked for as well."""
+_FAR_BEHIND_US = 60_000_000
+"""So far behind the present a shard is not looked ahead in: it is closed step by step until it is nearer."""
+_MANY = 500
+"""So many pointers are too many to be read each second for what may be new among them."""
+
+
+class Watch:
+    """The feeds of the shards that a process carries, and the resolvers of those that it owns."""
+
+    def __init__(self, tables: FeedTables, pace: Pace, *, bucket_s: int) -> None:
+        self._tables = tables
+        self._pace = pace
+        # What lies between two closings shall be few partitions of the feed: all of them are looked at each second.
+        self._rest_s = min(pace.rest.total_seconds(), bucket_s / 2)
+        self.feeds: dict[int, ShardFeed] = {}
+        self.resolvers: dict[int, Resolver] = {}
+        self._closed: dict[int, float] = {}
+        """When each shard was closed last."""
+        self._node_ahead = 0
+        """What to add to microseconds of `awake` for the node's clock: nobody sets that clock behind our back."""
+
+    def set_clock(self, node_clock: int) -> None:
+        """Take note of the node's clock, in microseconds.
+
+        Not ours: a mark that a wrong clock sets ahead would drive the writers ahead of it.
+        """
+        self._node_ahead = node_clock - int(awake() * 1e6)
+
+    async def feed(self, shard: int) -> ShardFeed:
+        """Return the feed of a shard, which begins where the shard is resolved."""
+        if shard not in self.feeds:
+            resolved = (await self._tables.standing(shard)).resolved_upto
+            sources = Sources(self._tables.events, self._tables.behind, self._tables.pointers)
+            self.feeds[shard] = ShardFeed(sources, shard, resolved)
+        return self.feeds[shard]
+
+    def resolver(self, shard: int, owner: UUID) -> Resolver:
+        """Return a resolver that has yet to claim its shard."""
+        return Resolver(self._resolver_tables(), shard, owner)
+
+    async def look(self, numbers: Callable[[int], Iterable[int]]) -> bool:
+        """Look ahead in all feeds; tell whether there was something.
+
+        `numbers` tells of a shard the numbers of the deliveries that its readers want next.
+        """
+        now = self.now()
+        overlap = int(self._pace.overlap.total_seconds() * 1e6)
+        # What is let go of meanwhile is looked at once more, and harms nobody. Where much has gathered while nobody
+        # looked, closing brings it, by and by.
+        feeds = dict(self.feeds)
+        for shard, feed in self.feeds.items():
+            feed.looked_upto = max(feed.looked_upto, feed.complete_upto)
+            if now - feed.looked_upto >= _FAR_BEHIND_US:
+                del feeds[shard]
+        if not feeds:
+            return False
+        low = min(feed.looked_upto for feed in feeds.values()) - overlap
+        low = max(low, min(feed.complete_upto for feed in feeds.values()))
+        found = await self._tables.news(sorted(feeds), low, self._latest())
+        by_shard: dict[int, list[Pointer]] = {}
+        for pointer in found:
+            by_shard.setdefault(pointer.shard, []).append(pointer)
+        something = False
+        for shard, feed in feeds.items():
+            pointers = by_shard.get(shard, [])
+            feed.looked_upto = max(feed.looked_upto, now - overlap)
+            if pointers or feed.unsettled:
+                something = bool(await feed.look(pointers)) or bool(feed.unsettled) or something
+            feed.taken(min(numbers(shard), default=feed.count))
+        return something
+
+    def now(self) -> int:
+        """Return microseconds by the node's clock, as it was last seen."""
+        return int(awake() * 1e6) + self._node_ahead
+
+    def _latest(self) -> int:
+        """Return up to where to look for pointers: wherever a writer's clock may stand, or the node's."""
+        return max(self.now(), time.time_ns() // 1000) + _FAR_AHEAD_US
+
+    async def resolve(self, trail: timedelta | None = None) -> None:
+        """Close the shards of this worker where there is something to close, and learn how far the others are."""
+        upto = self.now() - int((self._pace.trail if trail is None else trail).total_seconds() * 1e6)
+        resolvers = dict(self.resolvers)
+        busy = {shard for shard, resolver in resolvers.items() if self._is_busy(shard, resolver, upto)}
+        quiet = resolvers.keys() - busy
+        if quiet:
+            busy |= await self._late(quiet)
+        # Each for itself: replicas that do not answer shall hold up their own shards only.
+        failures = await asyncio.gather(
+            *(self.close(shard, resolvers[shard], upto) for shard in sorted(busy)),
+            self._follow(self.feeds.keys() - busy),
+            return_exceptions=True,
+        )
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def _is_busy(self, shard: int, resolver: Resolver, upto: int) -> bool:
+        """Tell whether there is something to close, as far as it is known, or whether it is time to do it anyway."""
+        feed = self.feeds.get(shard)
+        return (
+            awake() - self._closed.get(shard, 0) >= self._rest_s
+            or upto - resolver.resolved_upto > self._rest_s * 1e6
+            or (feed is not None and bool(feed.published or feed.unsettled))
+        )
+
+    async def _late(self, shards: Collection[int]) -> set[int]:
+        """Return those of these shards in which there are pointers behind what is resolved.
+
+        Nobody may have looked ahead there, or not at the right moment: a writer that stood still writes its pointer
+        where others have looked long ago.
+        """
+        resolved = {shard: self.resolvers[shard].resolved_upto for shard in shards if shard in self.resolvers}
+        if not resolved:
+            return set()
+        found = await self._tables.news(sorted(resolved), min(resolved.values()), self._latest())
+        if len(found) > _MANY:
+            # Most of them are resolved, in shards that were closed later than others: close all, and it is far less.
+            return set(resolved)
+        return {pointer.shard for pointer in found if pointer.pos > resolved[pointer.shard]}
+
+    async def close(self, shard: int, resolver: Resolver, upto: int) -> None:
+        """Close a shard up to a position, and tell its feed."""
+        async with resolver.turn:
+            feed = self.feeds.get(shard)
+            before = resolver.resolved_upto
+            try:
+                appended = await resolver.round(upto, None if feed is None else feed.has)
+            except Lost:
+                if self.resolvers.get(shard) is resolver:
+                    del self.resolvers[shard]
+                return
+            if resolver.resolved_upto >= upto:
+                self._closed[shard] = awake()
+            if feed is not None:
+                await feed.finish(resolver.resolved_upto, appended if feed.complete_upto == before else None)
+
+    async def _follow(self, shards: Collection[int]) -> None:
+        """Take over how far shards are resolved that others close, or that this worker has closed for another feed."""
+        known: dict[int, int] = {
+            shard: resolver.resolved_upto for shard, resolver in self.resolvers.items() if shard in shards
+        }
+        others = sorted(shards - known.keys())
+        if others:
+            known |= {shard: mark.resolved_upto for shard, mark in (await self._tables.standings(others)).items()}
+        for shard, upto in known.items():
+            feed = self.feeds.get(shard)
+            if feed is not None and feed.complete_upto < upto:
+                await feed.finish(upto)
+
+    def _resolver_tables(self) -> ResolverTables:
+        feed = self._tables
+        return ResolverTables(
+            feed.standing,
+            feed.claim,
+            feed.close,
+            feed.resolve,
+            feed.next_pointers,
+            feed.state,
+            feed.row,
+            feed.raise_fence,
+        )
