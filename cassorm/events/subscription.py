@@ -112,7 +112,7 @@ class Subscription:
     first_pause: timedelta = timedelta(milliseconds=100)
     handler_timeout: timedelta = timedelta(seconds=30)
     after_parking: Literal["block", "go on"] = "block"
-    most_ahead: int = 2_000
+    most_ahead: int = 500
     """How many events may wait for the handler: the feed is not read further while they do."""
     decode: Callable[[Stream, str | None, Stored], Recorded] | None = None
     """What makes an event of a row, where that is not the store's way."""

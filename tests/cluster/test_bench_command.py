@@ -93,41 +93,35 @@ async def test_a_scan_reads_every_row_in_each_of_three_ways(cassandra_hosts: lis
     assert 0 < found["resident"]["after_tenth_bytes"] <= found["resident"]["peak_bytes"]
 
 
-async def test_appends_with_a_feed_stand_beside_appends_without_and_each_has_its_pointer(
+async def test_the_feed_is_measured_and_nothing_is_missing_in_the_end(
     cassandra_hosts: list[str], tmp_path: Path
 ) -> None:
-    found = (await measured("feed append", cassandra_hosts, tmp_path / "r.json"))["figures"]
-    assert found["ratio"] > 0
-    assert [row["table"] for row in found["verified"]] == ["events_off", "events"]
-    for row in found["verified"]:
+    # All at once: each spends most of its time on starting processes.
+    parts = ("append", "lag", "catchup", "idle")
+    found = await asyncio.gather(*(measured(f"feed {part}", cassandra_hosts, tmp_path / part) for part in parts))
+    append, lag, catchup, idle = (each["figures"] for each in found)
+
+    assert append["ratio"] > 0
+    assert [row["table"] for row in append["verified"]] == ["events_off", "events"]
+    for row in append["verified"]:
         assert row["counted"] == row["acknowledged"] > 0
-    assert found["pointers"] >= found["verified"][1]["counted"]
-    for side in ("off", "on"):
-        assert found[side]["alone"]["p50_ms"] > 0
+    assert append["pointers"] >= append["verified"][1]["counted"]
+    assert all(append[side]["alone"]["p50_ms"] > 0 for side in ("off", "on"))
 
+    assert lag["events"] > 50
+    assert (lag["failed"], lag["missing"]) == (0, 0)
+    assert 0 < lag["lag"]["p50_ms"] <= lag["lag"]["max_ms"]
+    assert lag["first_after_idle_ms"] >= 0
+    assert lag["waiting"]["p50_ms"] > 0
+    assert lag["worker_statements_per_s"] > 0
 
-async def test_the_lag_is_that_of_every_event_and_of_one_after_a_pause(
-    cassandra_hosts: list[str], tmp_path: Path
-) -> None:
-    found = (await measured("feed lag", cassandra_hosts, tmp_path / "r.json"))["figures"]
-    assert found["events"] > 50
-    assert (found["failed"], found["missing"]) == (0, 0)
-    assert 0 < found["lag"]["p50_ms"] <= found["lag"]["max_ms"]
-    assert found["first_after_idle_ms"] > 0
-    assert found["worker_statements_per_s"] > 0
-
-
-async def test_a_catch_up_handles_all_events_and_an_idle_worker_is_watched(
-    cassandra_hosts: list[str], tmp_path: Path
-) -> None:
-    found = (await measured("feed catchup", cassandra_hosts, tmp_path / "r.json"))["figures"]
-    assert (found["events"], found["streams"]) == (200, 20)
+    assert (catchup["events"], catchup["streams"]) == (200, 20)
     for way, rows in (("each", 200), ("folded", 20)):
-        assert found[way]["rows"] == rows
-        assert found[way]["per_s"] > 0
-    found = (await measured("feed idle", cassandra_hosts, tmp_path / "r.json"))["figures"]
-    assert (found["few"]["streams"], found["many"]["streams"]) == (10, 30)
-    assert found["many"]["statements_per_s"] > 0
+        assert catchup[way]["rows"] == rows
+        assert catchup[way]["per_s"] > 0
+
+    assert (idle["few"]["streams"], idle["many"]["streams"]) == (10, 30)
+    assert idle["many"]["statements_per_s"] > 0
 
 
 async def test_the_feed_is_measured_in_parts(tmp_path: Path) -> None:
