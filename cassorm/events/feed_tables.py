@@ -25,6 +25,9 @@ from cassorm.events.tables import TableNames
 
 _POINTER: Final = "pos, aggregate_id, append_id, from_version, to_version, prev_pos, aggregate_type, event_types"
 _PAGE: Final = 5_000
+_BUCKETS_EACH: Final = 3
+"""So few buckets are read one by one; of more it is asked first which of them hold anything."""
+_BUCKETS_TOGETHER: Final = 100
 _SCAN_PAGE: Final = 2_000
 _ATTEMPTS: Final = 6
 
@@ -39,6 +42,7 @@ class FeedTables:
         events, feed, marks = (quote_table(name, keyspace) for name in (names.events, names.feed, names.marks))
         self._pointer = f"INSERT INTO {feed} (shard, bucket, {_POINTER}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._pointers = lru_cache(maxsize=POINTERS_TOGETHER)(self._pointers_text)
+        self._held = f"SELECT DISTINCT bucket, shard FROM {feed} WHERE shard = ? AND bucket IN ?"
         self._slice = f"SELECT {_POINTER} FROM {feed} WHERE shard = ? AND bucket = ? AND pos > ? AND pos <= ?"
         self._marks = f"SELECT shard, closing, toUnixTimestamp(now()) FROM {marks} WHERE shard IN ?"
         self._new_mark = (
@@ -185,7 +189,7 @@ class FeedTables:
     async def pointers(self, shard: int, low: int, high: int) -> list[Pointer]:
         """Return the pointers of a shard behind `low`, up to and with `high`, in the order of their positions."""
         found: list[Pointer] = []
-        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
+        async for bucket in self._buckets(shard, low, high):
             rows = await self._rows(self._slice, shard, bucket, low, high)
             found += [Pointer(shard, *row) for row in rows]
         return found
@@ -197,7 +201,7 @@ class FeedTables:
         """
         prepared = await self._session.prepare(self._slice)
         found: list[Pointer] = []
-        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
+        async for bucket in self._buckets(shard, low, high):
             result = await self._session.execute(
                 prepared, (shard, bucket, low, high), consistency=self._settings.consistency, page_size=most
             )
@@ -211,6 +215,20 @@ class FeedTables:
                 return found, min(high, (bucket + 1) * self._bucket_us - 1)
         return found, high
 
+    async def _buckets(self, shard: int, low: int, high: int) -> AsyncIterator[int]:
+        """Yield the buckets in which pointers behind `low`, up to and with `high`, may be, in their order."""
+        # Older ones are gone by their TTL, twice over.
+        low = max(low, high - 2 * self._settings.feed_ttl_s * 1_000_000)
+        buckets = range((low + 1) // self._bucket_us, high // self._bucket_us + 1)
+        if len(buckets) <= _BUCKETS_EACH:
+            for bucket in buckets:
+                yield bucket
+            return
+        for start in range(0, len(buckets), _BUCKETS_TOGETHER):
+            rows = await self._rows(self._held, shard, [*buckets[start : start + _BUCKETS_TOGETHER]])
+            for bucket in sorted(row[0] for row in rows):
+                yield bucket
+
     # -- readers -------------------------------------------------------------------------------------------------
 
     async def news(self, shards: Sequence[int], low: int, high: int) -> list[Pointer]:
@@ -220,16 +238,8 @@ class FeedTables:
 
     async def history(self, shard: int, low: int, high: int, *, most: int = 500) -> list[Pointer]:
         """Return the first pointers of a shard behind `low`, up to and with `high`: none when there are none."""
-        for bucket in range((low + 1) // self._bucket_us, high // self._bucket_us + 1):
-            prepared = await self._session.prepare(self._slice)
-            result = await self._session.execute(
-                prepared, (shard, bucket, low, high), consistency=self._settings.consistency, page_size=most
-            )
-            found = [Pointer(shard, *row) for row in result.rows]
-            if found and result.page_state is not None:
-                # The page may have ended between two pointers of one position.
-                last = found[-1].pos
-                found = [pointer for pointer in found if pointer.pos < last] or await self.pointers(shard, low, last)
+        while low < high:
+            found, low = await self.next_pointers(shard, low, high, most)
             if found:
                 return found
         return []

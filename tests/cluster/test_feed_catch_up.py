@@ -1,15 +1,18 @@
 """Catching up by scanning the streams of a shard, then following the feed without a gap: on a real node."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Event, Recorded, Session
+from cassorm.events.pointers import Pointer
 from cassorm.events.position import shard_of
 from cassorm.events.subscription import Placed, Start, Subscription, Unfit, Window
 from tests.cluster.test_feed_worker import Told, until, working, write
@@ -196,4 +199,39 @@ async def test_away_for_longer_than_the_feed_keeps_its_pointers(cassorm_session:
             await told.of(fresh)
     told.in_order(away | fresh)
     assert all(told.versions[stream] == [3] for stream in known), "what was handled before is not handled again"
+    await cassorm_session.ddl(f"DROP KEYSPACE {name}")
+
+
+async def test_what_lies_days_back_is_found_by_few_queries(
+    cassorm_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"cassorm_old_{uuid4().hex[:8]}"
+    now = time.time_ns() // 1000
+    begun = now - 6 * 86_400_000_000
+    async with CassandraEventStore(cassorm_session, keyspace=name, shards=1, replication=1) as store:
+        pointers = [
+            Pointer(0, pos, uuid4(), uuid4(), 1, 1, 0, None, "x")
+            for pos in (begun + 1, begun + 2, begun + 90_000_000_000, begun + 90_000_000_001, now)
+        ]
+        for pointer in pointers:
+            await store.feed.write_pointers([pointer])
+        asked: list[object] = []
+        execute = Session.execute
+
+        async def counting(session: Session, *args: Any, **kwargs: Any) -> Any:
+            asked.append(args[0])
+            return await execute(session, *args, **kwargs)
+
+        monkeypatch.setattr(Session, "execute", counting)
+        assert await store.feed.pointers(0, begun, now) == pointers
+        assert await store.feed.pointers(0, 0, now) == pointers
+        assert await store.feed.history(0, begun + 2, now - 1) == pointers[2:4]
+        assert await store.feed.history(0, now, now) == []
+        in_parts, upto = [], begun
+        while upto < now:
+            found, upto = await store.feed.next_pointers(0, upto, now, 2)
+            in_parts += found
+        assert in_parts == pointers
+        monkeypatch.undo()
+        assert len(asked) < 120
     await cassorm_session.ddl(f"DROP KEYSPACE {name}")
