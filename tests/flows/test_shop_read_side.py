@@ -103,9 +103,9 @@ async def test_products_countries_days_and_customers_are_asked_by_their_keys(tol
         assert product is not None
         assert (product.sold, product.returned) == (11, 10)
         days = await RevenueByDay.find(RevenueByDay.day >= date(2010, 12, 2), country="United Kingdom")
-        assert [(each.day, each.gross) for each in days] == [
-            (date(2010, 12, 2), Decimal("5.10")),
-            (date(2011, 1, 4), Decimal("2.55")),
+        assert [(each.day, each.orders, each.gross) for each in days] == [
+            (date(2010, 12, 2), 1, Decimal("5.10")),
+            (date(2011, 1, 4), 1, Decimal("2.55")),
         ]
         assert await RevenueByDay.find_by_id("France", date(2010, 12, 1)) is not None
         assert [each.lines for each in await RevenueByDay.find(country=NO_COUNTRY)] == [1]
