@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from cassorm import faults
 from cassorm.cql.identifiers import quote_table
@@ -20,7 +20,7 @@ from cassorm.events.resolver import Standing
 from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import BEFORE_ALL, Checkpoint, Parked, Scanned
+from cassorm.events.subscription import BEFORE_ALL, Asked, Checkpoint, Parked, Scanned
 from cassorm.events.tables import TableNames
 
 _POINTER: Final = "pos, aggregate_id, append_id, from_version, to_version, prev_pos, aggregate_type, event_types"
@@ -98,7 +98,10 @@ class FeedTables:
         self._parked_streams = f"SELECT aggregate_id, version FROM {parked} {mine}"
         subscriptions = quote_table(names.subscriptions, keyspace)
         self._pause = f"INSERT INTO {subscriptions} (scope, subscription, paused) VALUES ('subscription', ?, ?)"
-        self._paused = f"SELECT subscription, paused FROM {subscriptions} WHERE scope = 'subscription'"
+        self._begin_again = (
+            f"INSERT INTO {subscriptions} (scope, subscription, begun_again) VALUES ('subscription', ?, ?)"
+        )
+        self._asked = f"SELECT subscription, paused, begun_again FROM {subscriptions} WHERE scope = 'subscription'"
         self._scan = (
             f"SELECT token(aggregate_id), aggregate_id, aggregate_type, {EVENT_COLUMNS} FROM {events} "
             "WHERE token(aggregate_id) > ? AND token(aggregate_id) <= ?"
@@ -299,6 +302,8 @@ class FeedTables:
                 subscription, shard, BEFORE_ALL, standings[shard].resolved_upto, found[shard].epoch
             ):
                 found = await self.checkpoints(subscription, [shard])
+        # Owners to whom nothing comes would not notice.
+        await self._write(self._begin_again, (subscription, uuid4()))
 
     async def forget(self, subscription: str) -> None:
         """Delete the checkpoints of a subscription that nobody carries any more: under its name a new one begins."""
@@ -362,7 +367,11 @@ class FeedTables:
 
     async def paused(self) -> frozenset[str]:
         """Return the names of the subscriptions that are paused."""
-        return frozenset(name for name, paused in await self._rows(self._paused) if paused)
+        return frozenset(name for name, asked in (await self.asked()).items() if asked.paused)
+
+    async def asked(self) -> dict[str, Asked]:
+        """Return what operators ask of subscriptions, by name."""
+        return {name: Asked(bool(paused), begun_again) for name, paused, begun_again in await self._rows(self._asked)}
 
     # -- workers -------------------------------------------------------------------------------------------------
 

@@ -148,6 +148,13 @@ class Subscription:
         )
 
 
+class Asked(NamedTuple):
+    """What operators ask of a subscription: to rest, and to begin again, under a new id each time."""
+
+    paused: bool = False
+    begun_again: UUID | None = None
+
+
 class Checkpoint(NamedTuple):
     """How far a subscription has come in a shard, who carries it on, and under which epoch.
 

@@ -223,6 +223,7 @@ def subscriptions_table(names: TableNames, keyspace: str | None) -> Table:
             Column("scope", "text"),
             Column("subscription", "text"),
             Column("paused", "boolean"),
+            Column("begun_again", "uuid"),
         ),
         partition_key=("scope",),
         clustering=(("subscription", "asc"),),

@@ -115,12 +115,16 @@ class Watch:
             if failure is not None:
                 raise failure
 
+    def rested(self, resolved_upto: int, now: int | None = None) -> bool:
+        """Tell whether a shard was not closed for so long that it will be, whatever happens in it."""
+        return (self.now() if now is None else now) - resolved_upto > self._rest_s * 1e6
+
     def _is_busy(self, shard: int, resolver: Resolver, upto: int) -> bool:
         """Tell whether there is something to close, as far as it is known, or whether it is time to do it anyway."""
         feed = self.feeds.get(shard)
         return (
             awake() - self._closed.get(shard, 0) >= self._rest_s
-            or upto - resolver.resolved_upto > self._rest_s * 1e6
+            or self.rested(resolver.resolved_upto, upto)
             or (feed is not None and bool(feed.published or feed.unsettled))
         )
 

@@ -29,7 +29,7 @@ from cassorm.events.resolver import stands
 from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import Stored
 from cassorm.events.store import Stream
-from cassorm.events.subscription import BEFORE_ALL, Checkpoint, CursorTables, Overtaken, Start, Subscription
+from cassorm.events.subscription import BEFORE_ALL, Asked, Checkpoint, CursorTables, Overtaken, Start, Subscription
 from cassorm.events.watch import Watch
 from cassorm.events.window_cursor import WindowCursor
 
@@ -115,7 +115,9 @@ class Worker:
         """
         self._beats = 0
         self._last_beat = awake()
-        self._paused: frozenset[str] = frozenset()
+        self._asked: dict[str, Asked] = {}
+        self._begun_again: dict[str, UUID | None] = {}
+        """Of each subscription that is carried, the last beginning that its owner knows of."""
         ttl_us = store.settings.feed_ttl_s * 1_000_000
         self._kept_us = ttl_us - max(ttl_us // 10, 2_000_000)
         """How long pointers are there for certain."""
@@ -202,7 +204,7 @@ class Worker:
                 self._watch.resolvers.clear()
         self._last_beat = begun
         self._beaten.set()
-        self._paused = await self._feed.paused()
+        self._asked = await self._feed.asked()
         beats, node_clock = await self._feed.workers()
         self._alive.saw(beats)
         if (forgotten := self._alive.forgotten()) is not None:
@@ -259,7 +261,11 @@ class Worker:
                         self._held.pop((None, shard), None)
 
     async def _share_out(self, subscription: Subscription) -> None:
-        mine = set() if subscription.name in self._paused else self._mine(self._alive.workers(subscription.name))
+        asked = self._asked.get(subscription.name, Asked())
+        if asked.begun_again != self._begun_again.setdefault(subscription.name, asked.begun_again):
+            await self._let_go([key for key in self._running if key[0] == subscription.name], give=False)
+            self._begun_again[subscription.name] = asked.begun_again
+        mine = set() if asked.paused else self._mine(self._alive.workers(subscription.name))
         owned = {shard for name, shard in self._running if name == subscription.name}
         ended = self._ended(subscription.name)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
@@ -272,12 +278,8 @@ class Worker:
         standing = await self._feed.checkpoints(subscription.name, missing)
         marks = await self._feed.standings(missing)
         for shard in [shard for shard in missing if shard not in standing]:
-            resolved = marks[shard].resolved_upto
-            if subscription.begin is Start.BEGINNING:
-                await self._feed.begin(subscription.name, shard, BEFORE_ALL, resolved)
-            else:
-                await self._feed.begin(subscription.name, shard, resolved, None)
-            standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
+            if await self._begin(subscription, shard, marks[shard].resolved_upto):
+                standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
         for shard, checkpoint in standing.items():
             if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner):
                 continue
@@ -289,6 +291,16 @@ class Worker:
                 await self._start(subscription, shard, checkpoint._replace(epoch=checkpoint.epoch + 1))
             else:
                 self._held.pop((subscription.name, shard), None)
+
+    async def _begin(self, subscription: Subscription, shard: int, resolved_upto: int) -> bool:
+        """Bring a checkpoint into being where there is none; False when it is better not done yet."""
+        if subscription.begin is not Start.BEGINNING:
+            await self._feed.begin(subscription.name, shard, resolved_upto, None)
+        elif self._watch.rested(resolved_upto):
+            return False  # closed first, which is soon: a scan reads much faster than the feed
+        else:
+            await self._feed.begin(subscription.name, shard, BEFORE_ALL, resolved_upto)
+        return True
 
     def _ended(self, name: str) -> list[int]:
         """Return the shards in which a subscription goes no further, and say why."""

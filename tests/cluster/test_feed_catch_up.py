@@ -156,7 +156,9 @@ async def test_a_subscription_that_is_paused_rests_and_goes_on_where_it_was(stor
     async with working(store, Subscription("resting", told, begin=Start.NOW)) as worker:
         await until(lambda: len(worker.carried) == 3)
         await store.feed.pause("resting")
-        await until(lambda: not worker.carried)
+        async with asyncio.timeout(20):
+            while any(one.owner for one in (await store.feed.checkpoints("resting", range(3))).values()):
+                await asyncio.sleep(0.05)
         wanted = await write(store, 5, 3)
         assert not set(wanted) & set(told.versions)
         await store.feed.resume("resting")
@@ -169,6 +171,7 @@ async def test_a_subscription_that_is_reset_begins_again(store: CassandraEventSt
     wanted = await write(store, 5, 3)
     async with working(store, Subscription("again", told, begin=Start.BEGINNING)):
         await told.of(wanted)
+        await asyncio.sleep(1)  # all is saved: nothing is refused to the owner from now on
         told.versions.clear()
         await store.feed.reset("again")
         await told.of(wanted)
@@ -234,4 +237,23 @@ async def test_what_lies_days_back_is_found_by_few_queries(
         assert in_parts == pointers
         monkeypatch.undo()
         assert len(asked) < 120
+    await cassorm_session.ddl(f"DROP KEYSPACE {name}")
+
+
+async def test_a_store_that_nobody_has_followed_is_closed_before_it_is_scanned(cassorm_session: Session) -> None:
+    name = f"cassorm_alone_{uuid4().hex[:8]}"
+    told = Told()
+    async with CassandraEventStore(cassorm_session, keyspace=name, shards=2, replication=1) as store:
+        wanted = await write(store, 6, 3)
+        long_ago = await store.feed.node_clock() - 3_600_000_000
+        for shard in range(2):
+            await cassorm_session.execute(
+                f"UPDATE {name}.feed_watermark SET begun = ?, closing = ?, resolved_upto = ? WHERE shard = ?",
+                [long_ago, long_ago, long_ago, shard],
+            )
+        async with working(store, Subscription("first", told)):
+            await told.of(wanted)
+            found = await store.feed.checkpoints("first", range(2))
+        told.in_order(wanted)
+        assert all(checkpoint.pos > long_ago + 3_000_000_000 for checkpoint in found.values())
     await cassorm_session.ddl(f"DROP KEYSPACE {name}")
