@@ -95,6 +95,7 @@ async def test_a_customers_history_is_newest_first(told: Told) -> None:
         assert order.amount == Decimal("56.103")
         assert order.placed_at == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
         assert order in orders
+        assert await OrderRow.found_by(customer="17850").limit(2).all() == orders[:2]
 
 
 async def test_products_countries_days_and_customers_are_asked_by_their_keys(told: Told) -> None:

@@ -50,7 +50,9 @@ def test_a_position_survives_as_text() -> None:
         assert Position.parse(str(position)) == position
 
 
-@pytest.mark.parametrize("text", ["", "1:2", "x:1:2", f"{UUID(int=1)}:1:2:3", f"{UUID(int=1)}:1:2:3:x", f"{UUID(int=1)}:1:2:3:uabc", None])
+@pytest.mark.parametrize(
+    "text", ["", "1:2", "x:1:2", f"{UUID(int=1)}:1:2:3", f"{UUID(int=1)}:1:2:3:x", f"{UUID(int=1)}:1:2:3:uabc", None]
+)
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(QueryError, match="is no position"):
         Position.parse(text)
