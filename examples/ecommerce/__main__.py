@@ -8,14 +8,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from decimal import setcontext
 from pathlib import Path
 
 from cassorm import CassandraEventStore, CassormError, connect
 from cassorm.errors import ClusterError, ConfigurationError, ProjectionError, QueryError
 from examples.ecommerce.console import Bars, print_answers
 from examples.ecommerce.imports import CHUNK
-from examples.ecommerce.money import EXACT
 from examples.ecommerce.read_side import carried, is_behind, lag, read_report, statuses
 from examples.ecommerce.replay import replay
 from examples.ecommerce.report import Answer, files, make_report
@@ -39,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cluster does not answer; 130: interrupted.
     """
     options = _parser().parse_args(arguments)
-    setcontext(EXACT)  # also for the sums that cassorm makes
     try:
         asyncio.run(options.command(options))
     except CassormError as error:
