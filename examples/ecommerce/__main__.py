@@ -133,7 +133,10 @@ async def _report(options: argparse.Namespace) -> None:
         async with _store(options.keyspace) as store:
             answers = await _answers(store, options, bars)
             if options.source != "streams" and any(map(is_behind, found := await statuses(store))):
-                bars.say(f"{lag(found)}; run the replay again, or `cassorm projections run {_READ_MODELS}`")
+                remedy = (
+                    f"run the replay again, or `cassorm projections run {_READ_MODELS} --keyspace {options.keyspace}`"
+                )
+                bars.say(f"{lag(found)}; {remedy}")
     _print(answers, options)
 
 
@@ -225,7 +228,7 @@ def _print(answers: Sequence[Answer], options: argparse.Namespace) -> None:
             f"read side and streams differ in {', '.join(others)}",
             where=where,
             remedy="If a replay is under way, or was interrupted, report again when it is done; if not, rebuild: "
-            f"`cassorm projections rebuild NAME -m {_READ_MODELS}`",
+            f"`cassorm projections rebuild NAME -m {_READ_MODELS} --keyspace {options.keyspace}`",
         )
     if len(answers) > 1:
         print("the read side and the streams say the same", file=sys.stderr)

@@ -45,7 +45,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """Print a line on stderr, above the bars."""
-        self._progress.console.print(line, highlight=False, markup=False)
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def add(self, what: str, unit: str, total: float | None = None) -> Advance:
         """Return what to call with the number done since the last call."""

@@ -106,7 +106,7 @@ def _check(statuses: list[ProjectionStatus]) -> None:
             raise ReadSideError(
                 "is paused" if status.paused else f"could not take events of {status.parked} streams",
                 where=f"projection {status.name}",
-                remedy="Look at `cassorm projections status examples.ecommerce.read_models`, and resume or replay it",
+                remedy="Look at `cassorm projections status`, and `resume` or `replay-parked` it",
             )
 
 
