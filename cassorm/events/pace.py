@@ -14,7 +14,7 @@ class Pace:
     trail: timedelta = timedelta(milliseconds=500)
     """How far closing trails the present: so that few writers have to begin again."""
     closing: timedelta = timedelta(seconds=1)
-    busy: timedelta = timedelta(milliseconds=15)
+    busy: timedelta = timedelta(milliseconds=5)
     idle: timedelta = timedelta(milliseconds=500)
     """Between two looks at the feed: when there was something a moment ago, and when there was not."""
     overlap: timedelta = timedelta(milliseconds=100)

@@ -80,14 +80,16 @@ class Watch:
         by_shard: dict[int, list[Pointer]] = {}
         for pointer in found:
             by_shard.setdefault(pointer.shard, []).append(pointer)
-        something = False
-        for shard, feed in feeds.items():
+
+        async def publish(shard: int, feed: ShardFeed) -> bool:
             pointers = by_shard.get(shard, [])
             feed.looked_upto = max(feed.looked_upto, now - overlap)
-            if pointers or feed.unsettled:
-                something = bool(await feed.look(pointers)) or bool(feed.unsettled) or something
+            something = bool(pointers or feed.unsettled) and (bool(await feed.look(pointers)) or bool(feed.unsettled))
             feed.taken(min(numbers(shard), default=feed.count))
-        return something
+            return something
+
+        # Side by side: one shard after the other, the last would wait for the events of all others.
+        return any(await asyncio.gather(*(publish(shard, feed) for shard, feed in feeds.items())))
 
     def now(self) -> int:
         """Return microseconds by the node's clock, as it was last seen."""
