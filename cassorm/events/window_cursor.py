@@ -30,6 +30,8 @@ from cassorm.events.subscription import (
 logger = logging.getLogger("cassorm.events")
 
 _LONGEST_PAUSE_S = 5.0
+_LOADED_TOGETHER = 32
+"""Appends whose events are in memory at one time, however many a window has."""
 
 
 class WindowCursor:
@@ -136,12 +138,14 @@ class WindowCursor:
     def _following(self, pointers: Sequence[Pointer]) -> Callable[[], AsyncIterator[Placed]]:
         async def events() -> AsyncIterator[Placed]:
             wanted = [pointer for pointer in pointers if self.subscription.may_want(pointer)]
-            loaded = await asyncio.gather(*map(self._tables.load, wanted))
-            for pointer, found in zip(wanted, loaded, strict=True):
-                for event in found:
-                    placed = await self._placed(pointer.stream, pointer.aggregate_type, event, pointer.pos)
-                    if placed is not None:
-                        yield placed
+            for start in range(0, len(wanted), _LOADED_TOGETHER):
+                part = wanted[start : start + _LOADED_TOGETHER]
+                loaded = await asyncio.gather(*map(self._tables.load, part))
+                for pointer, found in zip(part, loaded, strict=True):
+                    for event in found:
+                        placed = await self._placed(pointer.stream, pointer.aggregate_type, event, pointer.pos)
+                        if placed is not None:
+                            yield placed
 
         return events
 

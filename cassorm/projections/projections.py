@@ -268,7 +268,13 @@ class Projections:
     # -- asking --------------------------------------------------------------------------------------------------
 
     async def status(self) -> list[ProjectionStatus]:
-        """Where each projection stands."""
+        """Where each projection stands.
+
+        Raises:
+            ProjectionError: one of them was not created here.
+        """
+        for name in self.kinds:
+            await seen_by(self.ground.session).asked(self.ground.keyspace, name)
         return [
             await status_of(self.ground, kind, await self._registry.generations(kind.name))
             for kind in self.kinds.values()

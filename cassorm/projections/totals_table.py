@@ -68,7 +68,14 @@ class TotalsTable:
         Raises:
             QueryError: a part does not fit.
         """
-        return tuple(each.encode(value) for each, value in zip(self._keys, key, strict=True))
+        found = tuple(each.encode(value) for each, value in zip(self._keys, key, strict=True))
+        if len(self._plan.partition) == 1 and found[0] in ("", b""):
+            raise QueryError(
+                "is empty, which a partition key of one column cannot be",
+                where=self._keys[0].where,
+                remedy="Map another value for what has none",
+            )
+        return found
 
     def check(self, name: str, amount: Any) -> None:
         """Return when a total can hold this amount.
@@ -175,6 +182,10 @@ class TotalsFeeder:
         """What of a key an event says."""
         return _steps(self._said.key_steps, type(event))
 
+    def says_all(self, event: Event) -> bool:
+        """Tell whether an event says the whole key."""
+        return {step.attribute for step in self.key_steps(event)}.issuperset(self._said.keys)
+
     def sum_steps(self, event: Event) -> tuple[Step, ...]:
         """What an event adds."""
         return _steps(self._said.sum_steps, type(event))
@@ -233,8 +244,9 @@ class _Keys:
         stream = recorded.stream
         key = self.kept.get(stream)
         if key is None:
-            # Of a scan from the beginning all that came before has been here; it comes stream by stream.
-            begun = recorded.version == 1 or self._whole
+            # Of a scan from the beginning all that came before has been here; it comes stream by stream. And what came
+            # before does not matter where the event says all of the key.
+            begun = recorded.version == 1 or self._whole or feeder.says_all(recorded.event)
             key = (
                 SimpleNamespace()
                 if begun

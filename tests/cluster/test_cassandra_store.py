@@ -30,10 +30,13 @@ def counted(count: int) -> list[Counted]:
     return [Counted(number=n) for n in range(count)]
 
 
-@pytest_asyncio.fixture
-async def store(cassorm_session: Session, cassorm_keyspace: str) -> AsyncIterator[CassandraEventStore]:
-    async with CassandraEventStore(cassorm_session, keyspace=cassorm_keyspace) as store:
+@pytest_asyncio.fixture(scope="module")
+async def store(cassorm_session: Session) -> AsyncIterator[CassandraEventStore]:
+    """One for all tests here: they keep apart by streams of their own."""
+    keyspace = f"cassorm_store_{uuid4().hex[:8]}"
+    async with CassandraEventStore(cassorm_session, keyspace=keyspace) as store:
         yield store
+    await cassorm_session.ddl(f"DROP KEYSPACE {keyspace}")
 
 
 async def statics(session: Session, store: CassandraEventStore, stream: UUID) -> tuple[object, ...] | None:
@@ -84,8 +87,11 @@ class TestSettings:
     ) -> None:
         query = f"UPDATE {store.keyspace}.event_store SET {column} = ? WHERE id = 'events' IF EXISTS"
         assert (await cassorm_session.execute(query, [value])).applied
-        with pytest.raises(StoreSettingsError, match=f"{column} is {value!r} in the store"):
-            await CassandraEventStore(cassorm_session, keyspace=store.keyspace).initialize()
+        try:
+            with pytest.raises(StoreSettingsError, match=f"{column} is {value!r} in the store"):
+                await CassandraEventStore(cassorm_session, keyspace=store.keyspace).initialize()
+        finally:
+            await cassorm_session.execute(query, [getattr(store.settings, column)])
 
     async def test_a_local_store_is_refused_in_another_data_centre(
         self, cassorm_session: Session, cassorm_keyspace: str

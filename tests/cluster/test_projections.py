@@ -193,6 +193,18 @@ async def running(*all_of: Projections) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
 
 
+async def test_where_nothing_was_created_it_is_said(shop: Shop, cassandra_hosts: list[str]) -> None:
+    keyspace = f"bare_{uuid4().hex[:8]}"
+    await shop.db.create_keyspace(keyspace)
+    async with (
+        connect(cassandra_hosts, keyspace=keyspace) as db,
+        CassandraEventStore(db, keyspace=keyspace, shards=1, replication=1) as store,
+    ):
+        with pytest.raises(ProjectionError, match="was not created here"):
+            await Shop(db, store).projections().status()
+        await db.ddl(f"DROP KEYSPACE {keyspace}")
+
+
 async def test_rows_totals_and_handlers_show_what_happened_before_and_after_they_began(shop: Shop) -> None:
     for _ in range(20):
         await shop.sell()

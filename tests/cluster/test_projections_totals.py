@@ -20,6 +20,7 @@ from cassorm.projections.mapping import map_from_event
 from cassorm.projections.registry import Registry
 from cassorm.projections.totals import Total, Totals, add_from_event, count_events, totals_of
 from cassorm.projections.totals_table import Part, TotalsFeeder, TotalsTable
+from tests.faults.feeding import stream_in
 
 pytestmark = pytest.mark.cluster
 
@@ -46,7 +47,17 @@ class Sales(Totals, table="country_sales", aggregate="Sale"):
     lines: Total[int] = count_events(Added)
 
 
-SAID = totals_of(Sales)
+class Moved(Event, name="TotMoved"):
+    place: str
+    product: str
+
+
+class Moves(Totals, table="moves", aggregate="Sale"):
+    place: PK[str] = map_from_event(Moved)
+    moves: Total[int] = count_events(Moved)
+
+
+SAID, MOVES = totals_of(Sales), totals_of(Moves)
 Events = list[Placed]
 
 
@@ -64,8 +75,8 @@ class Place:
     async def sales(self, country: str, count: int) -> dict[int, Events]:
         """Streams, as the events of each shard in the order of positions."""
         streams = []
-        for _ in range(count):
-            stream, events = uuid4(), [Opened(country=country)]
+        for number in range(count):
+            stream, events = stream_in(number % SHARDS, SHARDS), [Opened(country=country)]
             more = [Added(amount=Decimal(random.randint(1, 99)), product=random.choice("ab")) for _ in range(5)]
             every: list[Event] = [*events, *more, Returned(amount=Decimal("0.50"))]
             version = 0
@@ -214,11 +225,11 @@ async def test_a_whole_window_sets_what_the_streams_add_up_to_and_later_ones_go_
     shards = await place.sales("W1", 6)
     for shard, events in shards.items():
         cuts = sorted({placed.position for placed in events})
-        middle = cuts[len(cuts) // 2]
+        early, later, middle = (cuts[len(cuts) // part] for part in (6, 4, 2))
         zombie, feeder = place.feeder(), place.feeder()
-        await zombie(window(shard, events, 0, cuts[2]))
+        await zombie(window(shard, events, 0, early))
         await feeder(window(shard, events, 0, middle, whole=True))
-        await zombie(window(shard, events, 0, cuts[3], whole=True))
+        await zombie(window(shard, events, 0, later, whole=True))
         await feeder(window(shard, events, middle, cuts[-1]))
         await place.feeder()(window(shard, events, 0, middle, whole=True))
     assert await place.totals("W1") == said(shards)
@@ -245,3 +256,23 @@ async def test_sums_are_exact_however_many_digits_they_have(place: Place) -> Non
     await place.feeder()(window(shard_of(stream, SHARDS), [Placed(each, high) for each in recorded], 0, high))
     ((found, _),) = (await place.totals("BIG")).values()
     assert str(found) == "1000000000000000000000000000000.0000000001"
+
+
+async def test_a_key_that_the_server_would_refuse_is_the_event_s_fault(place: Place) -> None:
+    stream = uuid4()
+    await place.store.append(stream, [Opened(country=""), Added(amount=Decimal(1), product="a")], aggregate_type="Sale")
+    events = [Placed(each, each.position) for each in await place.store.get_events(stream)]
+    with pytest.raises(Unfit, match="is empty"):
+        await place.feeder()(window(0, events, 0, events[-1].position))
+
+
+async def test_an_event_that_says_the_whole_key_needs_none_before_it(place: Place) -> None:
+    stream = uuid4()
+    done = await place.store.append(stream, [Moved(place="Leeds", product="b")], aggregate_type="Sale")
+    table = TotalsTable(place.db, plan_of_generation(MOVES.plan, 1), place.keyspace, MOVES)
+    feeder = TotalsFeeder(MOVES, table, place.store)
+    await place.db.create(Moves)
+    (event,) = await place.store.get_events(stream)
+    event.version = 7  # as if there were others, which nobody finds
+    await feeder(window(0, [Placed(event, event.position)], 0, done.position.micros))
+    assert await table.read(("Leeds",), 0) == Part((1,), done.position.micros)
