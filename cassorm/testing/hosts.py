@@ -23,6 +23,10 @@ _CASSANDRA_ENVIRONMENT = {
 }
 
 
+_QUICK_SCHEMA = ("-Dcassandra.test.flush_local_schema_changes=false",)
+"""Tables are created in a third of the time. A node that is killed forgets them then; this one is gone with the tests."""
+
+
 def prepare_node() -> None:
     """Fetch what a development node needs; what goes wrong here is raised by `node`."""
     from cassorm.devnode.kit import prepare_kit  # noqa: PLC0415 - only runs that use a node pay for it
@@ -51,7 +55,7 @@ def node() -> Iterator[list[str]]:
     ending = threading.Event()
 
     async def run() -> None:
-        async with DevNode() as running:
+        async with DevNode(jvm=_QUICK_SCHEMA) as running:
             started.set_result(running.hosts)
             await asyncio.to_thread(ending.wait)
 

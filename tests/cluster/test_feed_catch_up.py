@@ -54,7 +54,6 @@ async def test_what_stands_is_scanned_and_what_comes_meanwhile_follows(store: Ca
         await asyncio.gather(go_on(), until(lambda: len(worker.carried) == 3))
         await told.of(more)
     told.in_order(more)
-    assert all(count == 1 for stream in more for count in Counter(told.versions[stream]).values())
 
 
 async def test_a_scan_goes_on_where_another_worker_left_it(store: CassandraEventStore) -> None:
@@ -256,5 +255,5 @@ async def test_a_store_that_nobody_has_followed_is_closed_before_it_is_scanned(c
             await told.of(wanted)
             found = await store.feed.checkpoints("first", range(2))
         told.in_order(wanted)
-        assert all(checkpoint.pos > long_ago + 3_000_000_000 for checkpoint in found.values())
+        assert all(max(one.pos, one.scan_upto or 0) > long_ago + 3_000_000_000 for one in found.values())
     await cassorm_session.ddl(f"DROP KEYSPACE {name}")
