@@ -12,7 +12,6 @@ from cassorm.events.plain import comes_back
 
 JSON: Final = "json"
 """The name stored in the column `encoding`."""
-_CONFIGURED: Final[Any] = dict(Event.__pydantic_core_schema__).get("config", {})
 
 
 def dump(event: Event) -> bytes:
@@ -29,7 +28,7 @@ def dump(event: Event) -> bytes:
     try:
         # No warnings: whatever they could tell, the comparison below finds, and they cost twice the rest of this line.
         data = cls.__pydantic_serializer__.to_json(event, by_alias=False, round_trip=True, warnings=False)
-        if comes_back(event, _CONFIGURED):
+        if comes_back(event):
             return data
         loaded = cls.__pydantic_validator__.validate_json(data, extra="ignore", by_alias=False, by_name=True)
     except (PydanticSerializationError, ValidationError, RecursionError, UnicodeError) as error:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from cassorm.events.event import Event
 
 _Check = Callable[[Any], bool]
 
@@ -30,21 +30,20 @@ _PLAIN: Mapping[str, tuple[type, _Check | None]] = {
 }
 _CHECKS: Mapping[type, _Check] = {kind: check for kind, check in _PLAIN.values() if check is not None}
 _NOTHING = type(None)
+_CONFIGURED: dict[str, Any] = {**dict(Event.__pydantic_core_schema__).get("config", {}), "title": None}
+"""How every event is configured, title aside: a class that says otherwise may do anything."""
 
 Fields = tuple[tuple[str, frozenset[type]], ...]
-_known: dict[type[BaseModel], Fields | None] = {}
+_known: dict[type[Event], Fields | None] = {}
 
 
-def comes_back(event: BaseModel, like: Mapping[str, Any]) -> bool:
-    """Tell whether the event's JSON certainly loads as an equal event; False says that it has to be tried.
-
-    `like` is the configuration that its class must have, title aside.
-    """
+def comes_back(event: Event) -> bool:
+    """Tell whether the event's JSON certainly loads as an equal event; False says that it has to be tried."""
     cls = type(event)
     try:
         fields = _known[cls]
     except KeyError:
-        fields = _known[cls] = _fields(cls, like)
+        fields = _known[cls] = _fields(cls)
     if fields is None or event.__pydantic_extra__:
         return False
     values = event.__dict__
@@ -61,7 +60,7 @@ def comes_back(event: BaseModel, like: Mapping[str, Any]) -> bool:
     return True
 
 
-def _fields(cls: type[BaseModel], like: Mapping[str, Any]) -> Fields | None:
+def _fields(cls: type[Event]) -> Fields | None:
     """The names and types of a class's fields; None when they are not all plain."""
     schema: Any = cls.__pydantic_core_schema__
     if not isinstance(schema, dict) or schema.get("type") != "model" or schema.get("schema", {}).get("fields") is None:
@@ -69,7 +68,7 @@ def _fields(cls: type[BaseModel], like: Mapping[str, Any]) -> Fields | None:
     known = {"cls", "config", "custom_init", "metadata", "ref", "root_model", "schema", "type"}
     if not schema.keys() <= known or schema.get("custom_init") or schema.get("root_model"):
         return None
-    if {**schema.get("config", {}), "title": None} != {**like, "title": None}:
+    if {**schema.get("config", {}), "title": None} != _CONFIGURED:
         return None
     inner = schema["schema"]
     if not inner.keys() <= {"computed_fields", "fields", "model_name", "type"} or inner.get("computed_fields"):

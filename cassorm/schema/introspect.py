@@ -45,14 +45,14 @@ async def introspect(session: Session, keyspace: str, names: Collection[str] | N
         wanted = [row for row in tables if names is None or row["table_name"] in names]
         found = {row["table_name"] for row in wanted}
         found.update(row["view_name"] for row in views if row["base_table_name"] in found)
-        if found <= {row["table_name"] for row in columns}:
+        missing = found.difference(row["table_name"] for row in columns)
+        if not missing:
             return {row["table_name"]: table_from(keyspace, row, columns, indexes, views) for row in wanted}
         # The server applies a change table by table: one that is being created is seen before its columns, and one
         # that is being dropped after them.
         if asyncio.get_running_loop().time() > deadline:
-            missing = ", ".join(sorted(found.difference(row["table_name"] for row in columns)))
             raise SchemaError(
-                f"the server lists no columns of {missing}",
+                f"the server lists no columns of {', '.join(sorted(missing))}",
                 where=f"keyspace {keyspace}",
                 remedy="See whether another process creates and drops tables without end, then call again",
             )

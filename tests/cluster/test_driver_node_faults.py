@@ -57,7 +57,7 @@ async def test_a_node_that_was_killed_is_used_again_when_it_is_back(node: DevNod
         # Whatever is certain not to have been sent is so for an LWT as well.
         with pytest.raises(UnavailableError, match="no node could take the statement"):
             await db.execute(lwt, (3, "while it is down"), timeout=timedelta(seconds=1))
-    assert max(heart.gaps_s) < 1
+    assert max(heart.blocked_s) < 1
     await node.start()
     await until_it_works(db, within_s=10)
     # The node has forgotten the prepared statements; theirs is none of the caller's business.
@@ -77,7 +77,7 @@ async def test_a_node_that_hangs_neither_blocks_the_loop_nor_uses_up_the_connect
                 return_exceptions=True,
             )
         assert {type(outcome) for outcome in outcomes} == {OutcomeUnknownError}
-        assert max(heart.gaps_s) < 1
+        assert max(heart.blocked_s) < 1
     finally:
         await node.resume()
     await until_it_works(db, within_s=20)
