@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,8 @@ from cassorm.driver.session import Session
 from cassorm.errors import ConfigurationError, EventStoreError
 from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
+from cassorm.events.bell import Bell
+from cassorm.events.crew_tables import CrewTables
 from cassorm.events.event import Event, Recorded
 from cassorm.events.event_index import EventIndex
 from cassorm.events.examination import log_findings
@@ -48,7 +50,7 @@ from cassorm.events.settings import (
 )
 from cassorm.events.store import READY, Appended, EventStore, Snapshot, Stream, StreamHead
 from cassorm.events.subscription import Start, Subscription
-from cassorm.events.tables import TableNames, store_tables
+from cassorm.events.tables import TableNames, crew_tables, store_tables
 from cassorm.events.worker import Pace, Worker
 from cassorm.schema.apply import ensure_keyspace, ensure_tables
 from cassorm.schema.keyspace import Replication
@@ -73,8 +75,9 @@ class CassandraEventStore(EventStore):
 
     `keyspace` is the session's own unless given; `replication` is used when the keyspace has to be created: copies
     in the session's data centre (as many as it has nodes, three at most, unless given), or a dict by data centre.
-    `id_type`, `shards`, `feed`, `feed_ttl`, `serial` and `home_dc` are fixed when the store is made: leave them out to use what stands
-    there. `append_timeout` bounds how long the outcome of an append is sought. `clock` returns microseconds since
+    `id_type`, `shards`, `feed`, `feed_ttl`, `serial`, `home_dc` and `workers_in` are fixed when the store is made: leave
+    them out to use what stands there. Stores that one worker process serves together, of tenants for example, name one
+    keyspace as `workers_in`. `append_timeout` bounds how long the outcome of an append is sought. `clock` returns microseconds since
     1970 and gives positions; it decides no outcome.
     """
 
@@ -91,6 +94,7 @@ class CassandraEventStore(EventStore):
         feed_ttl: timedelta | None = None,
         serial: str | None = None,
         home_dc: str | None = None,
+        workers_in: str | None = None,
         append_timeout: timedelta = timedelta(seconds=30),
         max_event_bytes: int = MAX_EVENT_BYTES,
         max_append_bytes: int = MAX_APPEND_BYTES,
@@ -109,6 +113,7 @@ class CassandraEventStore(EventStore):
             "feed_ttl_s": None if feed_ttl is None else int(feed_ttl.total_seconds()),
             "serial": serial,
             "home_dc": home_dc,
+            "workers_in": workers_in,
         }
         wanted_settings(self._local)
         self._limits = Limits(max_event_bytes, max_append_bytes)
@@ -123,6 +128,7 @@ class CassandraEventStore(EventStore):
         self._most_ahead = int(most_ahead.total_seconds() * 1e6)
         self._pointers: PointerWriter | None = None
         self._feed: FeedTables | None = None
+        self._bell: Bell | None = None
         self._index: EventIndex | None = None
         self._listeners = Listeners()
         self._appender = Appender(
@@ -165,6 +171,16 @@ class CassandraEventStore(EventStore):
             )
         return self._feed
 
+    @cached_property
+    def crew(self) -> CrewTables:
+        """The tables in which the store's workers look for each other."""
+        return CrewTables(self._session, self.keyspace, self.tables, self.settings)
+
+    @property
+    def name(self) -> str:
+        """What it is called among the stores of its cluster."""
+        return f"{self.keyspace}.{self.tables.events}"
+
     @property
     def index(self) -> EventIndex:
         """The index that answers `get_events_by_type` and its like.
@@ -194,6 +210,7 @@ class CassandraEventStore(EventStore):
         if self._settings.feed:
             self._feed = feed = FeedTables(self._session, self.keyspace, self.tables, self._settings)
             await feed.create_marks()
+            await self._join_crew(self._settings)
             self._pointers = PointerWriter(
                 PointerTables(feed.write_pointers, feed.read_marks),
                 shards=self._settings.shards,
@@ -201,6 +218,15 @@ class CassandraEventStore(EventStore):
                 most_ahead=self._most_ahead,
             )
         await log_findings(self._session, self.keyspace)
+
+    async def _join_crew(self, settings: StoreSettings) -> None:
+        if settings.workers_in is not None:
+            if settings.workers_in != self.keyspace:
+                await ensure_keyspace(
+                    self._session, settings.workers_in, self._replication or await _copies(self._session)
+                )
+            await ensure_tables(self._session, crew_tables(settings.workers_in))
+            self._bell = Bell(partial(self.crew.ring, self.name))
 
     async def close(self) -> None:
         """Wait until every append that was sent has come to its end; later appends are refused."""
@@ -265,6 +291,8 @@ class CassandraEventStore(EventStore):
     async def _announce(self, intent: Intent, state: State, deadline: float) -> int:
         if self._pointers is None:
             return max(self._clock(), state.last_pos + 1, intent.after + 1)
+        if self._bell is not None:
+            self._bell.ring()
         aggregate_type = state.aggregate_type if state.head else intent.aggregate_type
         return await self._pointers.announce(intent, state.head, state.last_pos, aggregate_type, deadline)
 
@@ -463,7 +491,7 @@ class CassandraEventStore(EventStore):
 
     @property
     def _where(self) -> str:
-        return f"event store {self.keyspace}.{self.tables.events}"
+        return f"event store {self.name}"
 
 
 def rows_of(intent: Intent, base: int, pos: int) -> list[tuple[object, ...]]:

@@ -62,9 +62,7 @@ class FeedTables:
         self._news = f"SELECT shard, {_POINTER} FROM {feed} WHERE shard IN ? AND bucket IN ? AND pos > ?"
         self._events = f"SELECT {EVENT_COLUMNS} FROM {events} {one} AND version >= ? AND version <= ?"
         self._below = f"SELECT {EVENT_COLUMNS} FROM {events} {one} AND version < ? ORDER BY version DESC"
-        checkpoints, workers, parked = (
-            quote_table(name, keyspace) for name in (names.checkpoints, names.workers, names.parked)
-        )
+        checkpoints, parked = (quote_table(name, keyspace) for name in (names.checkpoints, names.parked))
         self._new_checkpoint = (
             f"INSERT INTO {checkpoints} (subscription, shard, pos, scan_upto, scan_token, epoch) "
             "VALUES (?, ?, ?, ?, ?, 0) IF NOT EXISTS"
@@ -85,11 +83,6 @@ class FeedTables:
         )
         self._forget = f"DELETE FROM {checkpoints} {mine} IF EXISTS"
         self._give = f"UPDATE {checkpoints} SET owner = null {mine} IF owner = ? AND epoch = ?"
-        self._beat = f"INSERT INTO {workers} (scope, worker, beat, subscriptions) VALUES ('worker', ?, ?, ?)"
-        self._workers = (
-            f"SELECT worker, beat, subscriptions, toUnixTimestamp(now()) FROM {workers} WHERE scope = 'worker'"
-        )
-        self._leave = f"DELETE FROM {workers} WHERE scope = 'worker' AND worker = ?"
         self._park = (
             f"INSERT INTO {parked} (subscription, shard, aggregate_id, version, event_type, pos, error, attempts) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -372,22 +365,6 @@ class FeedTables:
     async def asked(self) -> dict[str, Asked]:
         """Return what operators ask of subscriptions, by name."""
         return {name: Asked(bool(paused), begun_again) for name, paused, begun_again in await self._rows(self._asked)}
-
-    # -- workers -------------------------------------------------------------------------------------------------
-
-    async def beat(self, worker: UUID, beat: int, subscriptions: Iterable[str]) -> None:
-        """Give a sign of life."""
-        await self._write(self._beat, (worker, beat, {*subscriptions}))
-
-    async def workers(self) -> tuple[dict[UUID, tuple[int, frozenset[str]]], int]:
-        """Return the beat and the subscriptions of every worker, one at least, and the node's clock in microseconds."""
-        rows = await self._rows(self._workers)
-        beats = {worker: (beat, frozenset(subscriptions or ())) for worker, beat, subscriptions, _ in rows}
-        return beats, rows[0][3] * 1000
-
-    async def leave(self, worker: UUID) -> None:
-        """Give no signs of life any more."""
-        await self._write(self._leave, (worker,))
 
     # -- sending -------------------------------------------------------------------------------------------------
 

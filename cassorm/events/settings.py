@@ -24,7 +24,8 @@ class StoreSettings:
 
     `serial` is SERIAL, or LOCAL_SERIAL together with the `home_dc` in which all writers live. `shards` and `hash`
     say where a stream stands in the feed; `bucket_s` is the length of a feed partition in seconds, `feed_ttl_s` is how
-    long a pointer is kept. Without `feed` no pointers are written, and nobody can subscribe.
+    long a pointer is kept. Without `feed` no pointers are written, and nobody can subscribe. Workers give their signs of
+    life in the keyspace `workers_in`, which stores that are served together share; else in the store's own.
     """
 
     store_id: UUID
@@ -37,6 +38,7 @@ class StoreSettings:
     home_dc: str | None = None
     id_type: str = "uuid"
     feed_ttl_s: int = FEED_TTL_S
+    workers_in: str | None = None
 
     @property
     def serial_consistency(self) -> Consistency:

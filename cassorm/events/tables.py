@@ -8,6 +8,8 @@ LAYOUT = 2
 """The version of these tables, kept in the store's settings."""
 FEED_TTL_S = 7 * 24 * 3600
 """How long a pointer is kept unless a store says otherwise."""
+BELL_S = 30
+"""The length of a partition of bells in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class TableNames:
     def workers(self) -> str:
         """Signs of life of workers."""
         return self._own("workers")
+
+    @property
+    def bells(self) -> str:
+        """Bells that writers ring."""
+        return self._own("bells")
 
     @property
     def subscriptions(self) -> str:
@@ -125,6 +132,7 @@ def settings_table(names: TableNames, keyspace: str | None) -> Table:
             Column("home_dc", "text"),
             Column("id_type", "text"),
             Column("feed_ttl_s", "int"),
+            Column("workers_in", "text"),
         ),
         partition_key=("id",),
         profile="lwt-only",
@@ -205,12 +213,27 @@ def workers_table(names: TableNames, keyspace: str | None) -> Table:
             Column("scope", "text"),
             Column("worker", "uuid"),
             Column("beat", "int"),
+            Column("revision", "int"),
             Column("subscriptions", "frozen<set<text>>"),
         ),
         partition_key=("scope",),
         clustering=(("worker", "asc"),),
         profile="latest-few",
         comment="cassorm: signs of life of workers",
+    )
+
+
+def bells_table(names: TableNames, keyspace: str | None) -> Table:
+    """Which stores something came to, for workers that look at most of theirs rarely."""
+    return Table(
+        keyspace=keyspace,
+        name=names.bells,
+        columns=(Column("bucket", "bigint"), Column("store", "text"), Column("rung", "uuid")),
+        partition_key=("bucket",),
+        clustering=(("store", "asc"),),
+        profile="latest-few",
+        options={"default_time_to_live": 4 * BELL_S, "gc_grace_seconds": 4 * BELL_S},
+        comment="cassorm: stores that something has come to",
     )
 
 
@@ -252,6 +275,11 @@ def parked_table(names: TableNames, keyspace: str | None, id_type: str) -> Table
         profile="latest-few",
         comment="cassorm: events that subscriptions could not handle",
     )
+
+
+def crew_tables(keyspace: str) -> tuple[Table, ...]:
+    """The tables of the workers that serve several stores, in a keyspace that these name as `workers_in`."""
+    return (workers_table(TableNames(), keyspace), bells_table(TableNames(), keyspace))
 
 
 def store_tables(

@@ -10,16 +10,19 @@ from datetime import timedelta
 from uuid import UUID
 
 from cassorm.events.alive import awake
+from cassorm.events.crew import Crew
 from cassorm.events.feed_tables import FeedTables
-from cassorm.events.pace import Pace
 from cassorm.events.pointers import Pointer
 from cassorm.events.resolver import Lost, Resolver, ResolverTables
+from cassorm.events.settings import StoreSettings
 from cassorm.events.shard_feed import ShardFeed, Sources
 
 _FAR_AHEAD_US = 10_000_000
 """Writers' clocks may be as far ahead of the node's: pointers in buckets to come are looked for as well."""
 _FAR_BEHIND_US = 60_000_000
 """So far behind the present a shard is not looked ahead in: it is closed step by step until it is nearer."""
+_LATE_US = 900_000_000
+"""So far back pointers that come late are looked for at rest; what comes later still is found when the shard is closed."""
 _MANY = 500
 """So many pointers are too many to be read each second for what may be new among them."""
 
@@ -27,24 +30,30 @@ _MANY = 500
 class Watch:
     """The feeds of the shards that a process carries, and the resolvers of those that it owns."""
 
-    def __init__(self, tables: FeedTables, pace: Pace, *, bucket_s: int) -> None:
+    def __init__(self, tables: FeedTables, crew: Crew, now: Callable[[], int], settings: StoreSettings) -> None:
         self._tables = tables
-        self._pace = pace
-        # What lies between two closings shall be few partitions of the feed: all of them are looked at each second.
-        self._rest_s = min(pace.rest.total_seconds(), bucket_s / 2)
+        self._crew = crew
+        self._pace = crew.pace
+        self.now = now
+        """Microseconds by the node's clock."""
+        # What lies between two closings shall be few partitions of the feed, and its pointers be there for long.
+        self._rest_s = min(self._pace.rest.total_seconds(), settings.bucket_s / 2)
+        self._rest_most_s = max(self._rest_s, settings.feed_ttl_s / 4)
         self.feeds: dict[int, ShardFeed] = {}
         self.resolvers: dict[int, Resolver] = {}
         self._closed: dict[int, float] = {}
         """When each shard was closed last."""
-        self._node_ahead = 0
-        """What to add to microseconds of `awake` for the node's clock: nobody sets that clock behind our back."""
 
-    def set_clock(self, node_clock: int) -> None:
-        """Take note of the node's clock, in microseconds.
+    @property
+    def expects_more(self) -> bool:
+        """Whether something has come that is not complete, or is not taken yet."""
+        return any(feed.published or feed.unsettled for feed in self.feeds.values())
 
-        Not ours: a mark that a wrong clock sets ahead would drive the writers ahead of it.
-        """
-        self._node_ahead = node_clock - int(awake() * 1e6)
+    @property
+    def _rest(self) -> float:
+        """How many seconds a shard in which nothing happens is left alone; of many stores the more."""
+        rest = self._crew.between_closings(timedelta(seconds=self._rest_s), len(self.resolvers))
+        return min(self._rest_most_s, rest)
 
     async def feed(self, shard: int) -> ShardFeed:
         """Return the feed of a shard, which begins where the shard is resolved."""
@@ -65,12 +74,13 @@ class Watch:
         """
         now = self.now()
         overlap = int(self._pace.overlap.total_seconds() * 1e6)
+        far_behind = max(_FAR_BEHIND_US, int(3e6 * self._crew.between_looks()))
         # What is let go of meanwhile is looked at once more, and harms nobody. Where much has gathered while nobody
         # looked, closing brings it, by and by.
         feeds = dict(self.feeds)
         for shard, feed in self.feeds.items():
             feed.looked_upto = max(feed.looked_upto, feed.complete_upto)
-            if now - feed.looked_upto >= _FAR_BEHIND_US:
+            if now - feed.looked_upto >= far_behind:
                 del feeds[shard]
         if not feeds:
             return False
@@ -90,10 +100,6 @@ class Watch:
 
         # Side by side: one shard after the other, the last would wait for the events of all others.
         return any(await asyncio.gather(*(publish(shard, feed) for shard, feed in feeds.items())))
-
-    def now(self) -> int:
-        """Return microseconds by the node's clock, as it was last seen."""
-        return int(awake() * 1e6) + self._node_ahead
 
     def _latest(self) -> int:
         """Return up to where to look for pointers: wherever a writer's clock may stand, or the node's."""
@@ -119,13 +125,13 @@ class Watch:
 
     def rested(self, resolved_upto: int, now: int | None = None) -> bool:
         """Tell whether a shard was not closed for so long that it will be, whatever happens in it."""
-        return (self.now() if now is None else now) - resolved_upto > self._rest_s * 1e6
+        return (self.now() if now is None else now) - resolved_upto > self._rest * 1e6
 
     def _is_busy(self, shard: int, resolver: Resolver, upto: int) -> bool:
         """Tell whether there is something to close, as far as it is known, or whether it is time to do it anyway."""
         feed = self.feeds.get(shard)
         return (
-            awake() - self._closed.get(shard, 0) >= self._rest_s
+            awake() - self._closed.get(shard, 0) >= self._rest
             or self.rested(resolver.resolved_upto, upto)
             or (feed is not None and bool(feed.published or feed.unsettled))
         )
@@ -139,7 +145,8 @@ class Watch:
         resolved = {shard: self.resolvers[shard].resolved_upto for shard in shards if shard in self.resolvers}
         if not resolved:
             return set()
-        found = await self._tables.news(sorted(resolved), min(resolved.values()), self._latest())
+        low = max(min(resolved.values()), self.now() - _LATE_US)
+        found = await self._tables.news(sorted(resolved), low, self._latest())
         if len(found) > _MANY:
             # Most of them are resolved, in shards that were closed later than others: close all, and it is far less.
             return set(resolved)

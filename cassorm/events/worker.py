@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from cassorm import faults
 from cassorm.errors import ClusterError
-from cassorm.events.alive import Alive, awake
+from cassorm.events.alive import awake
+from cassorm.events.crew import Crew
+from cassorm.events.crew_tables import CrewTables
 from cassorm.events.cursor import Carried, Cursor
 from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
@@ -33,9 +35,13 @@ from cassorm.events.subscription import BEFORE_ALL, Asked, Checkpoint, CursorTab
 from cassorm.events.watch import Watch
 from cassorm.events.window_cursor import WindowCursor
 
-__all__ = ["Carrying", "FedStore", "Pace", "Worker"]
+__all__ = ["Carrying", "Crew", "FedStore", "Pace", "Worker"]
 
 logger = logging.getLogger("cassorm.events")
+
+_BUSY_S = 2.0
+"""So long after it brought something the feed is looked at as often as can be."""
+_RESTS_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,62 +97,113 @@ class FedStore(Protocol):
     def settings(self) -> StoreSettings:
         """What all its clients share."""
 
+    @property
+    def crew(self) -> CrewTables:
+        """The tables in which its workers look for each other."""
+
+    @property
+    def name(self) -> str:
+        """What it is called among the stores of its cluster."""
+
     def decode(self, stream: Stream, aggregate_type: str | None, row: Sequence[Any]) -> Recorded:
         """Return a row of an event with its payload decoded."""
 
 
 class Worker:
-    """Carries subscriptions to the events of one store until it is stopped; any number of processes share the work."""
+    """Carries subscriptions to the events of one store until it is stopped; any number of processes share the work.
 
-    def __init__(self, store: FedStore, subscriptions: Iterable[Subscription], *, pace: Pace | None = None) -> None:
-        self.id = uuid4()
-        self.pace = pace or Pace()
+    The workers of one process that serve a store each may be a `crew`: together they cost at rest what one of them does.
+    """
+
+    def __init__(
+        self,
+        store: FedStore,
+        subscriptions: Iterable[Subscription],
+        *,
+        pace: Pace | None = None,
+        crew: Crew | None = None,
+    ) -> None:
         self.subscriptions = {subscription.name: subscription for subscription in subscriptions}
+        self.store = store.name
+        self.carried_names = frozenset({self.store, *map(self._named, self.subscriptions)})
+        self._crew = crew or Crew(pace)
+        self.pace = self._crew.pace
+        self._presence = self._crew.presence(store.crew)
+        self.id = self._presence.id
+        self._alive = self._presence.alive
         self._store = store
         self._feed: FeedTables = store.feed
         self._shards = range(store.settings.shards)
-        self._alive = Alive(self.pace.lease.total_seconds())
-        self._watch = Watch(store.feed, self.pace, bucket_s=store.settings.bucket_s)
+        ttl_us = store.settings.feed_ttl_s * 1_000_000
+        self._kept_us = ttl_us - max(ttl_us // 10, 2_000_000)
+        """How long pointers are there for certain."""
+        self._watch = Watch(store.feed, self._crew, self._presence.now, store.settings)
         self._running: dict[tuple[str, int], _Running] = {}
         self._held: dict[tuple[str | None, int], int] = {}
         """The epochs of what the tables may say that this worker owns: a subscription in a shard, or (None) its mark.
 
         What it let go of after a lapse, or could not give back, nobody else takes up while this worker is alive.
         """
-        self._beats = 0
-        self._last_beat = awake()
         self._asked: dict[str, Asked] = {}
         self._begun_again: dict[str, UUID | None] = {}
         """Of each subscription that is carried, the last beginning that its owner knows of."""
-        ttl_us = store.settings.feed_ttl_s * 1_000_000
-        self._kept_us = ttl_us - max(ttl_us // 10, 2_000_000)
-        """How long pointers are there for certain."""
         self._changing_hands = asyncio.Lock()
         """Held by whoever of this worker's tasks claims or lets go of something."""
-        self._stopping = asyncio.Event()
-        self._beaten = asyncio.Event()
+        self._stopping = False
+        self._stirs = 0
+        self._stirred = asyncio.Event()
+        """Set, and replaced by another, when those who pause shall go on."""
+        self._lacks = True
+        """Whether something falls to this worker that it does not own yet."""
+        self._active_at = awake()
 
     # -- its life ------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Carry the subscriptions until `stop`; then hand over what it owns."""
-        await self._beat()
+        self._crew.workers += 1
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for step, pause in (
-                    (self._beat, self.pace.beat),
-                    (self._share, self.pace.beat),
-                    (self._watch.resolve, self.pace.closing),
-                    (self._save, self.pace.checkpoint),
-                ):
-                    tasks.create_task(self._repeat(step, pause))
-                tasks.create_task(self._look_on())
+            async with self._presence.joined(self):
+                try:
+                    async with asyncio.TaskGroup() as tasks:
+                        for step, pause in (
+                            (self._share, self.pace.beat),
+                            (self._watch.resolve, self.pace.closing),
+                            (self._save, self.pace.checkpoint),
+                        ):
+                            tasks.create_task(self._repeat(step, pause))
+                        tasks.create_task(self._look_on())
+                finally:
+                    await self._hand_over()
         finally:
-            await self._hand_over()
+            self._crew.workers -= 1
 
     def stop(self) -> None:
         """End `run` soon."""
-        self._stopping.set()
+        self._stopping = True
+        self.stir()
+
+    def stir(self, *, rung: bool = False) -> None:
+        """Look at once at what may have changed; `rung`: something comes to the store."""
+        if rung:
+            self._active_at = awake()
+        self._stirs += 1
+        self._stirred.set()
+        self._stirred = asyncio.Event()
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing has come for a while, and everything that had come is handled."""
+        return (
+            awake() - self._active_at >= _RESTS_AFTER_S
+            and not self._lacks
+            and not self._watch.expects_more
+            and not any(running.cursor.scanning or running.cursor.trouble for running in self._running.values())
+        )
+
+    async def pause(self, pause: timedelta) -> None:
+        """Wait; at rest so long that the crew's workers together go on a few times a second. What stirs it ends that."""
+        await self._pause(self._crew.between_turns(pause) if self.rests else pause.total_seconds(), self._stirs)
 
     @property
     def carried(self) -> list[tuple[str, int]]:
@@ -175,7 +232,8 @@ class Worker:
         )
 
     async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]], pause: timedelta) -> None:
-        while not self._stopping.is_set():
+        while not self._stopping:
+            stirs = self._stirs
             try:
                 await step()
             except ClusterError as error:
@@ -183,39 +241,25 @@ class Worker:
             except Exception:
                 # Its next turn may go well; if not, others see to what it does not do.
                 logger.exception("worker %s goes on after an error of its own", self.id)
-            await self._pause(pause)
+            await self._pause(self._crew.between_turns(pause) if self.rests else pause.total_seconds(), stirs)
 
-    async def _pause(self, pause: timedelta) -> None:
+    async def _pause(self, seconds: float, stirs: int) -> None:
+        """Wait until somebody stirs, and not at all if that has happened since `stirs` was noted."""
+        if self._stopping or stirs != self._stirs:
+            return
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause.total_seconds()):
-                await self._stopping.wait()
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
 
-    async def _beat(self) -> None:
-        begun = awake()
-        self._beats += 1
-        await self._feed.beat(self.id, self._beats, self.subscriptions)
-        if begun - self._last_beat >= self.pace.lease.total_seconds():
-            # Others may have taken over meanwhile: own nothing before it is claimed again.
-            logger.warning(
-                "worker %s gave no sign of life for %.1f s: it lets go of all", self.id, begun - self._last_beat
-            )
-            async with self._changing_hands:
-                await self._let_go(list(self._running), give=False)
-                self._watch.resolvers.clear()
-        self._last_beat = begun
-        self._beaten.set()
-        self._asked = await self._feed.asked()
-        beats, node_clock = await self._feed.workers()
-        self._alive.saw(beats)
-        if (forgotten := self._alive.forgotten()) is not None:
-            # Whoever wakes up after so long writes its row anew.
-            await self._feed.leave(forgotten)
-        self._watch.set_clock(node_clock)
+    def _named(self, subscription: str) -> str:
+        """Return what a subscription to this store is called among those of all stores."""
+        return f"{self.store}/{subscription}"
 
-    async def _owned(self) -> None:
-        while awake() - self._last_beat >= self.pace.lease.total_seconds():
-            self._beaten.clear()
-            await self._beaten.wait()
+    async def lapse(self) -> None:
+        """Let go of all: this process gave no sign of life for too long. Own nothing before it is claimed again."""
+        async with self._changing_hands:
+            await self._let_go(list(self._running), give=False)
+            self._watch.resolvers.clear()
 
     async def _hand_over(self) -> None:
         with suppress(ClusterError, TimeoutError):
@@ -231,20 +275,29 @@ class Worker:
                     await self._feed.release(shard, self.id, self._held[None, shard])
                 else:
                     await self._give(name, shard)
-        with suppress(ClusterError):
-            await self._feed.leave(self.id)
 
     # -- sharing -------------------------------------------------------------------------------------------------
 
     async def _share(self) -> None:
         """Claim what falls to this worker and is free, let go of what falls to another."""
+        self._asked = await self._feed.asked()
         async with self._changing_hands:
+            await self._share_resolving()
             for subscription in self.subscriptions.values():
                 await self._share_out(subscription)
-            await self._share_resolving()
+        self._lacks = bool(self._missing())
+
+    def _missing(self) -> set[tuple[str | None, int]]:
+        """Return what falls to this worker and is not its own yet."""
+        alive, asked = self._alive, self._asked
+        falls: set[tuple[str | None, int]] = {(None, shard) for shard in self._mine(alive.workers(self.store))}
+        for name in self.subscriptions:
+            if not asked.get(name, Asked()).paused:
+                falls |= {(name, shard) for shard in self._mine(alive.workers(self._named(name)))}
+        return falls - self._running.keys() - {(None, shard) for shard in self._watch.resolvers}
 
     async def _share_resolving(self) -> None:
-        resolving = self._mine(self._alive.workers())
+        resolving = self._mine(self._alive.workers(self.store))
         for shard in [shard for name, shard in self._held if name is None and shard not in resolving]:
             self._watch.resolvers.pop(shard, None)
             await self._feed.release(shard, self.id, self._held[None, shard])
@@ -265,7 +318,7 @@ class Worker:
         if asked.begun_again != self._begun_again.setdefault(subscription.name, asked.begun_again):
             await self._let_go([key for key in self._running if key[0] == subscription.name], give=False)
             self._begun_again[subscription.name] = asked.begun_again
-        mine = set() if asked.paused else self._mine(self._alive.workers(subscription.name))
+        mine = set() if asked.paused else self._mine(self._alive.workers(self._named(subscription.name)))
         owned = {shard for name, shard in self._running if name == subscription.name}
         ended = self._ended(subscription.name)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
@@ -295,6 +348,10 @@ class Worker:
     async def _begin(self, subscription: Subscription, shard: int, resolved_upto: int) -> bool:
         """Bring a checkpoint into being where there is none; False when it is better not done yet."""
         if subscription.begin is not Start.BEGINNING:
+            if (resolver := self._watch.resolvers.get(shard)) is not None:
+                # Nobody may have closed it for long. Who else resolves it has closed what it knows of.
+                await self._watch.close(shard, resolver, self._watch.now())
+                resolved_upto = max(resolved_upto, resolver.resolved_upto)
             await self._feed.begin(subscription.name, shard, resolved_upto, None)
         elif self._watch.rested(resolved_upto):
             return False  # closed first, which is soon: a scan reads much faster than the feed
@@ -305,7 +362,7 @@ class Worker:
     def _ended(self, name: str) -> list[int]:
         """Return the shards in which a subscription goes no further, and say why."""
         found = [shard for (of, shard), running in self._running.items() if of == name and running.ended]
-        if not self._stopping.is_set():
+        if not self._stopping:
             for shard in found:
                 failure = self._running[name, shard].failure
                 logger.error("subscription %s, shard %d begins again: %r", name, shard, failure)
@@ -347,7 +404,7 @@ class Worker:
             unpark=partial(self._feed.unpark, name, shard),
             parked=partial(self._feed.parked, name, shard),
             parked_streams=partial(self._feed.parked_streams, name, shard),
-            owned=self._owned,
+            owned=self._presence.owned,
         )
         cursor: Carried = (
             WindowCursor(subscription, feed, tables, checkpoint)
@@ -409,18 +466,22 @@ class Worker:
 
     async def _look_on(self) -> None:
         """Look at the feed again and again: often while something comes, rarely when nothing does."""
-        pause, busy, idle = self.pace.busy, self.pace.busy, self.pace.idle
-        quiet_since = awake()
-        while not self._stopping.is_set():
+        while not self._stopping:
+            stirs = self._stirs
             try:
                 if self._watch.feeds and await self._watch.look(self._numbers):
-                    quiet_since = awake()
+                    rested, self._active_at = self.rests, awake()
+                    if rested:
+                        self.stir()
+                        stirs = self._stirs
             except ClusterError as error:
                 logger.warning("worker %s: %s", self.id, error)
             except Exception:
                 logger.exception("worker %s goes on after an error of its own", self.id)
-            pause = busy if awake() - quiet_since < 2 else idle
-            await self._pause(pause)
+            if awake() - self._active_at < _BUSY_S:
+                await self._pause(self.pace.busy.total_seconds(), stirs)
+            else:
+                await self._pause(self._crew.between_looks() if self.rests else self.pace.idle.total_seconds(), stirs)
 
     def _numbers(self, shard: int) -> list[int]:
         numbers = [running.cursor.number for (_, at), running in self._running.items() if at == shard]

@@ -162,10 +162,11 @@ async def test_a_worker_that_died_is_replaced_and_nothing_is_skipped(store: Cass
     first = await write(store, 10, 3)
     running.cancel()  # as far as the tables can tell: it does not hand over
     dead._hand_over = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+    dead._presence._depart = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
     await asyncio.gather(running, return_exceptions=True)
-    for carried in dead._running.values():
-        carried.task.cancel()
-        await asyncio.gather(carried.task, return_exceptions=True)
+    for task in [*dead._presence._tasks, *(carried.task for carried in dead._running.values())]:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
     second = await write(store, 10, 3)
     async with working(store, subscription) as heir:
         await until(lambda: len(heir.carried) == 4)
@@ -248,7 +249,7 @@ async def test_wherever_the_workers_clock_stands_events_are_delivered(store: Cas
     told = Told()
     worker = Worker(store, [Subscription(f"worker{ahead_s}", told, begin=Start.NOW)], pace=QUICK)
     right = worker._watch.now
-    worker._watch.now = lambda: right() + ahead_s * 1_000_000  # type: ignore[method-assign]
+    worker._watch.now = lambda: right() + ahead_s * 1_000_000
     running = asyncio.create_task(worker.run())
     try:
         await until(lambda: len(worker.carried) == 4)

@@ -62,7 +62,9 @@ async def work(hosts: Sequence[str], keyspace: str, told: Path, name: str = "all
 
 def explain(worker: Worker) -> None:
     """Write what a worker carries, and where all its tasks stand, to stderr."""
-    lines = [f"worker {worker.id}, resolves {sorted(worker._watch.resolvers)}, alive {worker._alive.workers()}"]
+    lines = [
+        f"worker {worker.id}, resolves {sorted(worker._watch.resolvers)}, alive {worker._alive.workers(worker.store)}"
+    ]
     for (name, shard), running in sorted(worker._running.items()):
         cursor, feed = running.cursor, worker._watch.feeds.get(shard)
         lines.append(f"{name}/{shard}: {vars(cursor)}\n  feed: {None if feed is None else vars(feed)}")
