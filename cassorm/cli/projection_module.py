@@ -5,12 +5,14 @@ import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import ClusterError, ConfigurationError, OutcomeUnknownError, QueryError, UnavailableError
 from cassorm.events.cassandra import CassandraEventStore
@@ -22,6 +24,7 @@ from cassorm.orm.database import connect
 from cassorm.projections.projections import Projections
 
 _FUNCTION = "subscriptions"
+_PATTERN = frozenset("*?[")
 
 
 @dataclass(slots=True)
@@ -106,29 +109,60 @@ def _is_projection(thing: Any) -> bool:
 
 
 @asynccontextmanager
-async def open_store(
-    settings: Settings, keyspace: str | None, events: str, *, quietly: bool = True
-) -> AsyncIterator[CassandraEventStore]:
-    """The event store of a keyspace. `quietly`: what the cluster's settings mean is left to `cassorm doctor`.
+async def open_store(settings: Settings, keyspace: str | None, events: str) -> AsyncIterator[CassandraEventStore]:
+    """The event store of a keyspace; what the cluster's settings mean is left to `cassorm doctor`.
 
     Raises:
         ConfigurationError: no keyspace is given, or there is no such store: it is never created here.
     """
-    keyspace = keyspace or settings.keyspace
-    if not keyspace:
+    logging.getLogger("cassorm.events").setLevel(logging.ERROR)
+    async with open_stores(settings, [keyspace] if keyspace else [], events) as stores:
+        yield stores[0]
+
+
+@asynccontextmanager
+async def open_stores(
+    settings: Settings, keyspaces: Sequence[str], events: str
+) -> AsyncIterator[list[CassandraEventStore]]:
+    """The event stores of some keyspaces, one at least; `tenant_*` stands for those that begin so and hold a store.
+
+    Raises:
+        ConfigurationError: no keyspace is given, or there is no such store: it is never created here.
+    """
+    wanted = list(keyspaces) or ([settings.keyspace] if settings.keyspace else [])
+    if not wanted:
         raise ConfigurationError("no keyspace", where="arguments", remedy="Add --keyspace, or set CASSORM_KEYSPACE")
     names = TableNames(events=events)
-    if quietly:
-        logging.getLogger("cassorm.events").setLevel(logging.ERROR)
-    async with connect(settings=settings.model_copy(update={"keyspace": None})) as db:
-        if await existing_settings(db, keyspace, names) is None:
+    async with connect(settings=settings.model_copy(update={"keyspace": None})) as db, AsyncExitStack() as stack:
+        stores = []
+        for keyspace in await _keyspaces(db, wanted, names):
+            if await existing_settings(db, keyspace, names) is None:
+                raise ConfigurationError(
+                    "is no event store",
+                    where=f"{keyspace}.{events}",
+                    remedy="Check --keyspace and --events; an application makes the store by `await store.initialize()`",
+                )
+            stores.append(await stack.enter_async_context(CassandraEventStore(db, keyspace=keyspace, tables=names)))
+        yield stores
+
+
+async def _keyspaces(db: Session, wanted: Sequence[str], names: TableNames) -> list[str]:
+    """The keyspaces that names and patterns stand for, each once."""
+    found: dict[str, None] = {}
+    for name in wanted:
+        if not _PATTERN & set(name):
+            found[name] = None
+            continue
+        rows = await db.execute("SELECT keyspace_name, table_name FROM system_schema.tables")
+        here = sorted(one for one, table in rows.rows if table == names.events and fnmatchcase(one, name))
+        if not here:
             raise ConfigurationError(
-                "is no event store",
-                where=f"{keyspace}.{events}",
-                remedy="Check --keyspace and --events; an application makes the store by `await store.initialize()`",
+                f"no keyspace like {name} holds a table {names.events}",
+                where="--keyspace",
+                remedy="Check --keyspace and --events; an application makes a store by `await store.initialize()`",
             )
-        async with CassandraEventStore(db, keyspace=keyspace, tables=names) as store:
-            yield store
+        found |= dict.fromkeys(here)
+    return list(found)
 
 
 async def names_of(store: CassandraEventStore, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from cassorm.cli.connection import count
 from cassorm.cli.output import USAGE, note
 from cassorm.cli.projection_module import Offered
 from cassorm.events.cassandra import CassandraEventStore
-from cassorm.events.worker import Worker
+from cassorm.events.worker import Crew, Worker
 from cassorm.projections.projections import Projections
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -24,32 +24,49 @@ _SHORT_LIVES: Final = 3
 _GRACE_S: Final = 30.0
 
 
-async def carry(store: CassandraEventStore, things: Offered, *, child: bool) -> None:
-    """Carry what modules offer until a signal comes; then hand over. A `child` also ends with its parent."""
+async def carry(stores: Sequence[CassandraEventStore], things: Offered, *, child: bool) -> None:
+    """Carry what modules offer, for each store, until a signal comes; then hand over. A `child` also ends with its parent."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stopping.set)
     if child:
         _watch_parent(stopping)
-    others = await things.others(store)
-    work: Worker | Projections
-    if things.projections:
-        # One worker for both: a second one would look at the feed as often as the first.
-        work = Projections(store, things.projections, beside=others)
-        for name in await work.create():
-            note(f"{name}: its mapping has changed and it is not fed; next: cassorm projections rebuild {name}")
-    else:
-        work = Worker(store, others)
-    what = f"{count(len(things.projections), 'projection')} and {count(len(others), 'subscription')}"
-    note(f"worker {os.getpid()} carries {what}")
-    running = asyncio.ensure_future(work.run())
+    crew = Crew()
+    works = [await _work(store, things, crew) for store in stores]
+    if len(stores) > 1 and (alone := [store.keyspace for store in stores if store.settings.workers_in is None]):
+        note(f"{', '.join(alone)}: made without workers_in, so each costs at rest as much as one store alone")
+    running = asyncio.ensure_future(_run(works))
     waiting = asyncio.ensure_future(stopping.wait())
     await asyncio.wait([waiting, running], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    work.stop()
+    for work in works:
+        work.stop()
     await running
     note(f"worker {os.getpid()} has handed over")
+
+
+async def _run(works: Sequence[Worker | Projections]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        for work in works:
+            tasks.create_task(work.run())
+
+
+async def _work(store: CassandraEventStore, things: Offered, crew: Crew) -> Worker | Projections:
+    others = await things.others(store)
+    what = f"{count(len(things.projections), 'projection')} and {count(len(others), 'subscription')}"
+    if not things.projections:
+        note(f"worker {os.getpid()} carries {what} of {store.keyspace}")
+        return Worker(store, others, crew=crew)
+    # One worker for both: a second one would look at the feed as often as the first.
+    projections = Projections(store, things.projections, crew=crew, beside=others)
+    for name in await projections.create():
+        note(
+            f"{name} of {store.keyspace}: its mapping has changed and it is not fed; "
+            f"next: cassorm projections rebuild {name}"
+        )
+    note(f"worker {os.getpid()} carries {what} of {store.keyspace}")
+    return projections
 
 
 def _watch_parent(stopping: asyncio.Event) -> None:

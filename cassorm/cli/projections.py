@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from cassorm.cli.connection import Hosts, count, settings_for
 from cassorm.cli.output import NEGATIVE, Json, columns, data, note, run
-from cassorm.cli.projection_module import names_of, offered, open_store
+from cassorm.cli.projection_module import names_of, offered, open_store, open_stores
 from cassorm.cli.projection_workers import Workers, carry
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError, QueryError
@@ -52,7 +52,14 @@ def run_(
     modules: Modules,
     *,
     workers: Annotated[int, typer.Option(help="How many processes share the work.", min=1, max=256)] = 1,
-    keyspace: KeyspaceOption = None,
+    keyspace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keyspace",
+            help="The keyspace of the event store; else CASSORM_KEYSPACE. May be repeated, or a pattern (tenant_*): "
+            "these workers serve all of them.",
+        ),
+    ] = None,
     events: EventsTable = "events",
     hosts: Hosts = None,
     child: Annotated[bool, typer.Option("--child", hidden=True)] = False,
@@ -64,20 +71,22 @@ def run_(
     things = offered(modules)  # what is wrong with a module is said once, before anything is started
     settings = settings_for(hosts)
     if workers == 1:
-        run(_carry(settings, keyspace, events, things, child=child))
+        run(_carry(settings, keyspace or (), events, things, child=child))
         return
-    arguments = [*modules, "--events", events, *(["--keyspace", keyspace] if keyspace else [])]
+    arguments = [*modules, "--events", events]
+    for one in keyspace or ():
+        arguments += ["--keyspace", one]
     arguments += ["--hosts", hosts] if hosts else []
     code = run(Workers(workers, ["projections", "run", *arguments, "--child"]).run())
     if code:
         raise typer.Exit(code)
 
 
-async def _carry(settings: Settings, keyspace: str | None, events: str, things: Any, *, child: bool) -> None:
+async def _carry(settings: Settings, keyspaces: Sequence[str], events: str, things: Any, *, child: bool) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("cassorm").setLevel(logging.INFO)
-    async with open_store(settings, keyspace, events, quietly=False) as store:
-        await carry(store, things, child=child)
+    async with open_stores(settings, keyspaces, events) as stores:
+        await carry(stores, things, child=child)
 
 
 @app.command()

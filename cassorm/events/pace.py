@@ -22,5 +22,7 @@ class Pace:
     checkpoint: timedelta = timedelta(seconds=1)
     grace: timedelta = timedelta(seconds=5)
     """How long a worker that is stopped waits for its handlers."""
+    calm: timedelta = timedelta(seconds=10)
+    """So long after something came a worker takes its store for one at rest."""
     rest: timedelta = timedelta(minutes=5)
     """How often a shard in which nothing happens is closed all the same."""

@@ -41,7 +41,6 @@ logger = logging.getLogger("cassorm.events")
 
 _BUSY_S = 2.0
 """So long after it brought something the feed is looked at as often as can be."""
-_RESTS_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +194,7 @@ class Worker:
     def rests(self) -> bool:
         """Whether nothing has come for a while, and everything that had come is handled."""
         return (
-            awake() - self._active_at >= _RESTS_AFTER_S
+            awake() - self._active_at >= self.pace.calm.total_seconds()
             and not self._lacks
             and not self._watch.expects_more
             and not any(running.cursor.scanning or running.cursor.trouble for running in self._running.values())
@@ -478,10 +477,12 @@ class Worker:
                 logger.warning("worker %s: %s", self.id, error)
             except Exception:
                 logger.exception("worker %s goes on after an error of its own", self.id)
-            if awake() - self._active_at < _BUSY_S:
-                await self._pause(self.pace.busy.total_seconds(), stirs)
+            if self.rests:
+                pause = self._crew.between_looks()
             else:
-                await self._pause(self._crew.between_looks() if self.rests else self.pace.idle.total_seconds(), stirs)
+                busy = awake() - self._active_at < _BUSY_S
+                pause = (self.pace.busy if busy else self.pace.idle).total_seconds()
+            await self._pause(pause, stirs)
 
     def _numbers(self, shard: int) -> list[int]:
         numbers = [running.cursor.number for (_, at), running in self._running.items() if at == shard]

@@ -13,7 +13,7 @@ from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.position import Position
 from cassorm.events.store import Stream
 from cassorm.events.subscription import Subscription
-from cassorm.events.worker import Pace, Worker
+from cassorm.events.worker import Crew, Pace, Worker
 from cassorm.orm.context import current_keyspace
 from cassorm.orm.database import Database
 from cassorm.projections.active import seen_by
@@ -30,7 +30,7 @@ from cassorm.schema.keyspace import Schema
 
 logger = logging.getLogger("cassorm.projections")
 
-_WATCH_S = 2.0
+_WATCH = timedelta(seconds=2)
 _PAUSE_S = 1.0
 _NOTICED_S = 2.5
 """Readers ask about once a second which generation is read, workers every two."""
@@ -47,7 +47,8 @@ class Projections:
     ```
 
     Their tables are in the keyspace of the session, or of the store where that has none. Any number of processes may
-    `run` them: the work is shared. `beside` are other subscriptions that the same worker carries.
+    `run` them: the work is shared. `beside` are other subscriptions that the same worker carries. A `crew` is for the
+    stores of many tenants in one process: with each a `Projections` of its own.
 
     Raises:
         ProjectionError: something is no projection, or two have one name.
@@ -61,6 +62,7 @@ class Projections:
         *,
         db: Database | None = None,
         pace: Pace | None = None,
+        crew: Crew | None = None,
         beside: Iterable[Subscription] = (),
     ) -> None:
         if not isinstance(store, CassandraEventStore):
@@ -76,12 +78,14 @@ class Projections:
             self._add(kind_of(thing))
         self.changed: frozenset[str] = frozenset()
         """Those whose mapping is not that of what readers see: they are not fed until they are rebuilt."""
-        self._pace = pace
+        self._crew = crew
+        self._pace = pace if crew is None else crew.pace
         self._beside = list(beside)
         self._stopping = asyncio.Event()
         self._hooks: list[Callable[[], None]] = []
         if isinstance(session, Database):
             for name in self.kinds:
+                self._check_alone(session.waits.get((self.ground.keyspace, name)), name)
                 session.waits[self.ground.keyspace, name] = self.wait_for
 
     @cached_property
@@ -115,6 +119,16 @@ class Projections:
                     remedy="Leave keyspace= out of the class, or connect to that keyspace",
                 )
         self.kinds[kind.name] = kind
+
+    def _check_alone(self, known: object, name: str) -> None:
+        other = getattr(known, "__self__", None)
+        if isinstance(other, Projections) and other.ground.store.name != self.ground.store.name:
+            raise ProjectionError(
+                f"its tables in keyspace {self.ground.keyspace} are fed by store {other.ground.store.name} already",
+                where=f"projection {name} of store {self.ground.store.name}",
+                remedy="Connect without a keyspace, then each store has its tables beside it; or make the Projections "
+                "within `async with db.in_keyspace(...)`",
+            )
 
     def _kind(self, name: str) -> Kind:
         found = self.kinds.get(name)
@@ -222,10 +236,10 @@ class Projections:
 
     async def _carry(self, wanted: list[tuple[str, int, State]]) -> None:
         """Feed these generations until others are wanted."""
-        worker = Worker(self.ground.store, self._subscriptions(wanted), pace=self._pace)
+        worker = Worker(self.ground.store, self._subscriptions(wanted), pace=self._pace, crew=self._crew)
         running = asyncio.ensure_future(worker.run())
         try:
-            await self._watch(wanted, running)
+            await self._watch(wanted, worker, running)
         finally:
             worker.stop()
             await running
@@ -234,13 +248,17 @@ class Projections:
         """End `run` soon."""
         self._stopping.set()
 
-    async def _watch(self, wanted: list[tuple[str, int, State]], running: "asyncio.Future[None]") -> None:
+    async def _watch(
+        self, wanted: list[tuple[str, int, State]], worker: Worker, running: "asyncio.Future[None]"
+    ) -> None:
         """Return when other subscriptions are wanted, or none any more."""
         while not self._stopping.is_set() and not running.done():
             stopping = asyncio.ensure_future(self._stopping.wait())
-            either: list[asyncio.Future[Any]] = [stopping, running]
-            await asyncio.wait(either, timeout=_WATCH_S, return_when=asyncio.FIRST_COMPLETED)
+            turn = asyncio.ensure_future(worker.pause(_WATCH))
+            either: list[asyncio.Future[Any]] = [stopping, turn, running]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            turn.cancel()
             try:
                 if await self._wanted() != wanted:
                     return
