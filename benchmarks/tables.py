@@ -226,10 +226,10 @@ def feed_catchup(values: dict[str, Any]) -> str:
 
 
 def feed_idle(values: dict[str, Any]) -> str:
-    rows = ["idle worker | share of a core | statements/s", "--- | --- | ---"]
-    for name in ("few", "many"):
+    rows = ["idle process: stores | streams in each | share of a core | statements/s", "--- | --- | --- | ---"]
+    for name in ("few", "many", "tenants"):
         each = values["figures"][name]
-        rows.append(f"{each['streams']:,} streams | {each['cpu']:.2%} | {each['statements_per_s']:.1f}")
+        rows.append(f"{each['stores']:,} | {each['streams']:,} | {each['cpu']:.2%} | {each['statements_per_s']:.1f}")
     return table(rows)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cassorm.events.store import Appended, EventStore, Snapshot, StreamHead
     from cassorm.events.subscription import BEGINNING, NOW, Placed, Start, Subscription, Unfit, Window
     from cassorm.events.tables import TableNames
-    from cassorm.events.worker import Pace, Worker
+    from cassorm.events.worker import Crew, Pace, Worker
     from cassorm.orm.batch import Batch
     from cassorm.orm.cache import RowCache
     from cassorm.orm.database import Database, Written, connect
@@ -86,7 +86,7 @@ _HOMES = {
     "events.store": "Appended EventStore Snapshot StreamHead",
     "events.subscription": "BEGINNING NOW Placed Start Subscription Unfit Window",
     "events.tables": "TableNames",
-    "events.worker": "Pace Worker",
+    "events.worker": "Crew Pace Worker",
     "orm.batch": "Batch",
     "orm.cache": "RowCache",
     "orm.database": "Database Written connect",
@@ -147,6 +147,7 @@ __all__ = [
     "Condition",
     "Consistency",
     "Counter",
+    "Crew",
     "Database",
     "Decider",
     "Duration",

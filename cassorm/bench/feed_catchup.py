@@ -13,12 +13,15 @@ from cassorm.bench.runner import Progress, count_rows, silent
 from cassorm.bench.sample import median
 from cassorm.bench.streams import Memory
 from cassorm.bench.workload import Workload
+from cassorm.cql.identifiers import quote_keyspace
 from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.ids import new_id
 
 _PER_STREAM = 10
 _FILLERS = 64
-_SETTLE_S = 5.0
+_SETTLE_S = 15.0
+"""Longer than a worker stays awake after something came."""
+_TENANT_STREAMS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,13 @@ class Catchup:
 
 @dataclass(frozen=True, slots=True)
 class IdleWorker:
-    """A worker with nothing to do, over some seconds: its share of a core, and its statements a second."""
+    """A process with nothing to do, over some seconds: its share of a core, and its statements a second.
+
+    It serves `stores`, with `streams` in each.
+    """
 
     streams: int
+    stores: int
     seconds: float
     cpu: float
     statements_per_s: float
@@ -67,10 +74,11 @@ class IdleWorker:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """The same worker with few streams and with many."""
+    """The same worker with few streams and with many, and one that serves the stores of many tenants."""
 
     few: IdleWorker
     many: IdleWorker
+    tenants: IdleWorker
     void: str | None = None
 
 
@@ -117,33 +125,47 @@ async def _caught_up(
 
 
 async def feed_idle(place: Place, workload: Workload, progress: Progress = silent) -> Idle:
-    """Let a worker handle what there is in few streams, then watch it wait; again with many."""
+    """Let a worker handle what there is in few streams, then watch it wait; again with many, and with many stores."""
     found: list[IdleWorker] = []
     there = 0
     async with CassandraEventStore(place.session, keyspace=place.keyspace) as store:
         await create_tables(store)
         for streams in (10, workload.idle_streams):
-            progress(f"idle, {streams:,} streams", 0.5 * len(found))
+            progress(f"idle, {streams:,} streams", 0.3 * len(found))
             added, there = streams - there, streams
             await _fill(store, added, 1, lambda _: None)
-            plan = Plan(place.keyspace, "idle", expected=added)
-            async with children(plan, place.settings, "worker") as (worker,):
-                await worker.ask("done")
-                await asyncio.sleep(_SETTLE_S if workload.idle_watch_seconds > _SETTLE_S else 0)
-                before = await worker.ask("stats")
-                await asyncio.sleep(workload.idle_watch_seconds)
-                after = await worker.ask("stats")
-            elapsed = after["at"] - before["at"]
-            found.append(
-                IdleWorker(
-                    streams=streams,
-                    seconds=elapsed,
-                    cpu=(after["cpu_s"] - before["cpu_s"]) / elapsed,
-                    statements_per_s=(after["statements"] - before["statements"]) / elapsed,
-                )
-            )
-    few, many = found
-    return Idle(few, many)
+            found.append(await _watched(place, workload, Plan(place.keyspace, "idle", expected=added, streams=streams)))
+    tenants = workload.idle_tenants
+    plan = Plan(place.keyspace, "idle", expected=tenants * _TENANT_STREAMS, streams=_TENANT_STREAMS, tenants=tenants)
+    try:
+        for number, keyspace in enumerate(plan.keyspaces):
+            progress(f"idle, {tenants:,} tenants", 0.6 + 0.2 * number / tenants)
+            async with CassandraEventStore(place.session, keyspace=keyspace, workers_in=place.keyspace) as store:
+                await create_tables(store)
+                await _fill(store, _TENANT_STREAMS, 1, lambda _: None)
+        found.append(await _watched(place, workload, plan))
+    finally:
+        for keyspace in plan.keyspaces:
+            await place.session.ddl(f"DROP KEYSPACE IF EXISTS {quote_keyspace(keyspace)}")
+    few, many, with_tenants = found
+    return Idle(few, many, with_tenants)
+
+
+async def _watched(place: Place, workload: Workload, plan: Plan) -> IdleWorker:
+    async with children(plan, place.settings, "worker") as (worker,):
+        await worker.ask("done")
+        await asyncio.sleep(_SETTLE_S if workload.idle_watch_seconds > _SETTLE_S else 0)
+        before = await worker.ask("stats")
+        await asyncio.sleep(workload.idle_watch_seconds)
+        after = await worker.ask("stats")
+    elapsed = after["at"] - before["at"]
+    return IdleWorker(
+        streams=plan.streams,
+        stores=plan.tenants or 1,
+        seconds=elapsed,
+        cpu=(after["cpu_s"] - before["cpu_s"]) / elapsed,
+        statements_per_s=(after["statements"] - before["statements"]) / elapsed,
+    )
 
 
 async def _fill(store: CassandraEventStore, streams: int, per_stream: int, done: Callable[[float], None]) -> None:

@@ -10,7 +10,8 @@ import logging
 import random
 import sys
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -30,7 +31,7 @@ from cassorm.errors import CassormError, SubscriptionError
 from cassorm.events.cassandra import CassandraEventStore
 from cassorm.events.event import Recorded
 from cassorm.events.subscription import Subscription
-from cassorm.events.worker import Worker
+from cassorm.events.worker import Crew, Worker
 from cassorm.orm.database import Database, connect
 from cassorm.orm.fields import PK, Col
 from cassorm.projections.mapping import map_from_event
@@ -56,7 +57,8 @@ class Plan:
     """What the processes do, the same value for each.
 
     Events arrive at `rate` a second for `seconds`, by a Poisson process of this `seed`, in any of `streams`; a last one
-    comes after `idle_seconds` more. A worker makes `expected` writes.
+    comes after `idle_seconds` more. A worker makes `expected` writes, and serves the stores of `tenants` where there are
+    some.
     """
 
     keyspace: str
@@ -68,6 +70,12 @@ class Plan:
     idle_seconds: float = 0.0
     handles: Handles = "fold"
     expected: int = 0
+    tenants: int = 0
+
+    @property
+    def keyspaces(self) -> list[str]:
+        """Those of the stores that a worker serves."""
+        return [f"{self.keyspace}_{number}" for number in range(self.tenants)] or [self.keyspace]
 
 
 class BenchOrders(ReadModel, table=ROWS, aggregate="Order"):
@@ -239,10 +247,12 @@ class Carrier(Protocol):
         """End `run` soon."""
 
 
-async def carrier(session: Database, store: CassandraEventStore, plan: Plan) -> tuple[Carrier, str]:
+async def carrier(
+    session: Database, store: CassandraEventStore, plan: Plan, crew: Crew | None = None
+) -> tuple[Carrier, str]:
     """Return what carries the plan's subscription, and the subscription's name."""
     if plan.handles == "fold":
-        return Projections(store, [BenchOrders]), f"{ROWS}@1"
+        return Projections(store, [BenchOrders], crew=crew), f"{ROWS}@1"
     table = quote_table(EVENT_ROWS, plan.keyspace)
     insert = await session.prepare(
         f"INSERT INTO {table} (stream, version, total) VALUES (?, ?, ?)"  # noqa: S608 - quoted
@@ -256,22 +266,41 @@ async def carrier(session: Database, store: CassandraEventStore, plan: Plan) -> 
     return Worker(store, [Subscription(plan.name, handle)]), plan.name
 
 
-async def work(session: Database, store: CassandraEventStore, plan: Plan) -> None:
-    """Carry one subscription, until whoever started this process says `stop` or has gone.
+class Together:
+    """Carries the subscriptions of several stores."""
+
+    def __init__(self, carriers: Sequence[Carrier]) -> None:
+        self._carriers = carriers
+
+    async def run(self) -> None:
+        """Carry them until `stop`."""
+        await asyncio.gather(*(each.run() for each in self._carriers))
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        for each in self._carriers:
+            each.stop()
+
+
+async def work(session: Database, stores: Sequence[CassandraEventStore], plan: Plan) -> None:
+    """Carry one subscription to each store, until whoever started this process says `stop` or has gone.
 
     It says when it carries all shards, and, when asked, what it has done so far.
     """
     statements = Statements(ROWS if plan.handles == "fold" else EVENT_ROWS, plan.expected)
-    carrying, name = await carrier(session, store, plan)
+    crew = Crew() if plan.tenants else None
+    carriers = [await carrier(session, store, plan, crew) for store in stores]
+    carrying, name = Together([each for each, _ in carriers]), carriers[0][1]
     begun = perf_counter()
     with observed_by(statements):
         running = asyncio.get_running_loop().create_task(carrying.run())
-    shards = range(store.settings.shards)
-    while not running.done():
-        checkpoints = await store.feed.checkpoints(name, shards)
-        if len(checkpoints) == len(shards) and all(each.owner is not None for each in checkpoints.values()):
-            break
-        await asyncio.sleep(_READY_S)
+    for store in stores:
+        shards = range(store.settings.shards)
+        while not running.done():
+            checkpoints = await store.feed.checkpoints(name, shards)
+            if len(checkpoints) == len(shards) and all(each.owner is not None for each in checkpoints.values()):
+                break
+            await asyncio.sleep(_READY_S)
     say(ready=True)
     resident = Resident()
     with ExitStack() as watching:
@@ -296,16 +325,17 @@ async def work(session: Database, store: CassandraEventStore, plan: Plan) -> Non
 
 async def main(role: str, plan: Plan) -> None:
     """Play a role."""
-    async with (
-        connect(settings=Settings().model_copy(update={"keyspace": None})) as session,
-        CassandraEventStore(session, keyspace=plan.keyspace) as store,
-    ):
+    async with connect(settings=Settings().model_copy(update={"keyspace": None})) as session, AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(CassandraEventStore(session, keyspace=keyspace))
+            for keyspace in plan.keyspaces
+        ]
         if role == "writer":
-            await write(store, plan)
+            await write(stores[0], plan)
         elif role == "observer":
             await observe(session, plan)
         else:
-            await work(session, store, plan)
+            await work(session, stores, plan)
 
 
 def run_process(role: str, plan: str) -> None:

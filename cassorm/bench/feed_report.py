@@ -54,9 +54,14 @@ class FeedReport:
                     for name, way in (("a write an event", figures.each), ("a write a stream", figures.folded))
                 ]
             case Idle() as figures:
-                return ("idle with streams", "% of a core", "statements/s"), [
-                    (f"{each.streams:,}", f"{each.cpu * 100:.2f}", f"{each.statements_per_s:.1f}")
-                    for each in (figures.few, figures.many)
+                return ("idle with stores", "streams in each", "% of a core", "statements/s"), [
+                    (
+                        f"{each.stores:,}",
+                        f"{each.streams:,}",
+                        f"{each.cpu * 100:.2f}",
+                        f"{each.statements_per_s:.1f}",
+                    )
+                    for each in (figures.few, figures.many, figures.tenants)
                 ]
 
     def remarks(self) -> list[str]:

@@ -110,6 +110,8 @@ class Workload(_Form):
     """How often it catches up in each way."""
     idle_streams: Count = 10_000
     """The many streams of `feed idle`."""
+    idle_tenants: Count = 100
+    """The stores that one process of `feed idle` serves."""
     idle_watch_seconds: Seconds = 30.0
     """How long it watches a worker."""
 
@@ -145,6 +147,7 @@ class Workload(_Form):
                 "catchup_events": min(self.catchup_events, 200),
                 "catchup_rounds": 1,
                 "idle_streams": min(self.idle_streams, 30),
+                "idle_tenants": min(self.idle_tenants, 2),
                 "idle_watch_seconds": min(self.idle_watch_seconds, 0.3),
             }
         )

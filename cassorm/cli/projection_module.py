@@ -115,6 +115,10 @@ async def open_store(settings: Settings, keyspace: str | None, events: str) -> A
     Raises:
         ConfigurationError: no keyspace is given, or there is no such store: it is never created here.
     """
+    if keyspace and _PATTERN & set(keyspace):
+        raise ConfigurationError(
+            f"{keyspace} may stand for several", where="--keyspace", remedy="Name one keyspace; only `run` takes more"
+        )
     logging.getLogger("cassorm.events").setLevel(logging.ERROR)
     async with open_stores(settings, [keyspace] if keyspace else [], events) as stores:
         yield stores[0]

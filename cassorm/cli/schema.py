@@ -17,7 +17,7 @@ from cassorm.cql.dialect import Dialect, for_engine
 from cassorm.driver.session import Session
 from cassorm.driver.settings import Settings
 from cassorm.errors import ConfigurationError, SchemaDriftError
-from cassorm.events.tables import TableNames, store_tables
+from cassorm.events.tables import TableNames, bells_table, store_tables
 from cassorm.schema.apply import apply as apply_schema
 from cassorm.schema.ddl import script
 from cassorm.schema.dump import dump_schema
@@ -107,7 +107,7 @@ def show(
 
 def toolkit_schema() -> Schema:
     """The tables that cassorm creates by default, in no keyspace."""
-    return Schema(store_tables(TableNames(), None, "uuid"))
+    return Schema((*store_tables(TableNames(), None, "uuid"), bells_table(TableNames(), None)))
 
 
 def toolkit_cql(dialect: Dialect) -> str:

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -171,7 +171,7 @@ class CassandraEventStore(EventStore):
             )
         return self._feed
 
-    @cached_property
+    @property
     def crew(self) -> CrewTables:
         """The tables in which the store's workers look for each other."""
         return CrewTables(self._session, self.keyspace, self.tables, self.settings)
@@ -208,9 +208,9 @@ class CassandraEventStore(EventStore):
         await ensure_tables(self._session, store_tables(self.tables, self.keyspace, store.id_type, store.feed_ttl_s))
         self._settings = await settle_settings(self._session, self.keyspace, self.tables, self._local)
         if self._settings.feed:
-            self._feed = feed = FeedTables(self._session, self.keyspace, self.tables, self._settings)
+            ring = await self._join_crew(self._settings)
+            self._feed = feed = FeedTables(self._session, self.keyspace, self.tables, self._settings, ring)
             await feed.create_marks()
-            await self._join_crew(self._settings)
             self._pointers = PointerWriter(
                 PointerTables(feed.write_pointers, feed.read_marks),
                 shards=self._settings.shards,
@@ -219,14 +219,16 @@ class CassandraEventStore(EventStore):
             )
         await log_findings(self._session, self.keyspace)
 
-    async def _join_crew(self, settings: StoreSettings) -> None:
-        if settings.workers_in is not None:
-            if settings.workers_in != self.keyspace:
-                await ensure_keyspace(
-                    self._session, settings.workers_in, self._replication or await _copies(self._session)
-                )
-            await ensure_tables(self._session, crew_tables(settings.workers_in))
-            self._bell = Bell(partial(self.crew.ring, self.name))
+    async def _join_crew(self, settings: StoreSettings) -> Callable[[], Awaitable[None]] | None:
+        """Create what the workers of several stores share; return what calls them, None where none need be called."""
+        if settings.workers_in is None:
+            return None
+        if settings.workers_in != self.keyspace:
+            await ensure_keyspace(self._session, settings.workers_in, self._replication or await _copies(self._session))
+        await ensure_tables(self._session, crew_tables(settings.workers_in))
+        ring = partial(CrewTables(self._session, self.keyspace, self.tables, settings).ring, self.name)
+        self._bell = Bell(ring)
+        return ring
 
     async def close(self) -> None:
         """Wait until every append that was sent has come to its end; later appends are refused."""

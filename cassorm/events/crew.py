@@ -143,7 +143,8 @@ class Presence:
     async def _see(self) -> None:
         before = self.alive.workers()
         signs, node_clock = await self._tables.signs()
-        self._node_ahead = node_clock - int(awake() * 1e6)
+        if signs:
+            self._node_ahead = node_clock - int(awake() * 1e6)
         changed = [
             worker
             for worker, sign in signs.items()

@@ -50,9 +50,10 @@ class CrewTables:
         await self._write(self._beat, beat, worker)
 
     async def signs(self) -> tuple[dict[UUID, Sign], int]:
-        """Return every worker's sign of life, one at least, and the node's clock in microseconds."""
+        """Return every worker's sign of life, and the node's clock in microseconds: 0 when there is no worker."""
         rows = await self._rows(self._signs)
-        return {worker: Sign(beat, revision) for worker, beat, revision, _ in rows}, rows[0][3] * 1000
+        signs = {worker: Sign(beat, revision) for worker, beat, revision, _ in rows}
+        return signs, rows[0][3] * 1000 if rows else 0
 
     async def carried(self, worker: UUID) -> tuple[int | None, frozenset[str]]:
         """Return what a worker carries, and the revision of that."""

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from cassorm.cql.statements import Statement
 from cassorm.driver.session import Session
@@ -24,6 +25,7 @@ from cassorm.events.health import (
 )
 
 _log = logging.getLogger("cassorm.events")
+_said: WeakKeyDictionary[Session, set[str]] = WeakKeyDictionary()
 
 _MOST_ASKED = 100
 _ASKED_PER_NODE = 5
@@ -63,7 +65,8 @@ async def examine(session: Session, keyspace: str | None = None) -> list[Finding
 async def log_findings(session: Session, keyspace: str) -> None:
     """Log what an event store should not be run with; cheap, and without a word when it cannot be found out.
 
-    A single node is taken for a development node, whose one copy is meant.
+    A single node is taken for a development node, whose one copy is meant. What all stores of a session share is said
+    once.
     """
     try:
         settings, keyspaces, nodes = await asyncio.gather(
@@ -76,8 +79,10 @@ async def log_findings(session: Session, keyspace: str) -> None:
     if len(nodes) > 1:
         for facts in keyspaces:
             found += judge_keyspace(facts, nodes, datacenter=session.datacenter)
+    said = _said.setdefault(session, set())
     for finding in found:
-        if finding.level is not Level.OK:
+        if finding.level is not Level.OK and str(finding) not in said:
+            said.add(str(finding))
             _log.warning("%s", finding)
 
 

@@ -124,10 +124,10 @@ def scanned_part(checkpoints: dict[int, Checkpoint], shards: int) -> float:
 
 async def _look(store: CassandraEventStore, names: list[str], shards: range) -> _Look:
     checkpoints = await asyncio.gather(*(store.feed.checkpoints(name, shards) for name in names))
-    table = quote_table(store.tables.workers, store.keyspace)
-    beats = await store.session.execute(f"SELECT worker, beat FROM {table} WHERE scope = ?", ("worker",))
+    signs, _ = await store.crew.signs()
     at = await store.feed.node_clock()
-    return _Look(at, dict(beats.rows), dict(zip(names, checkpoints, strict=True)))
+    beats = {worker: sign.beat for worker, sign in signs.items()}
+    return _Look(at, beats, dict(zip(names, checkpoints, strict=True)))
 
 
 async def _waiting(

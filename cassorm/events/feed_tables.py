@@ -1,7 +1,7 @@
 """The CQL of the feed: pointers, closing marks, fences."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -35,8 +35,16 @@ _ATTEMPTS: Final = 6
 class FeedTables:
     """What the feed of one store asks of its tables, at the store's own consistency."""
 
-    def __init__(self, session: Session, keyspace: str, names: TableNames, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        session: Session,
+        keyspace: str,
+        names: TableNames,
+        settings: StoreSettings,
+        ring: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._session = session
+        self._ring = ring
         self._settings = settings
         self._bucket_us = settings.bucket_s * 1_000_000
         events, feed, marks = (quote_table(name, keyspace) for name in (names.events, names.feed, names.marks))
@@ -297,6 +305,7 @@ class FeedTables:
                 found = await self.checkpoints(subscription, [shard])
         # Owners to whom nothing comes would not notice.
         await self._write(self._begin_again, (subscription, uuid4()))
+        await self.stir()
 
     async def forget(self, subscription: str) -> None:
         """Delete the checkpoints of a subscription that nobody carries any more: under its name a new one begins."""
@@ -353,10 +362,12 @@ class FeedTables:
     async def pause(self, subscription: str) -> None:
         """Let all workers stop carrying a subscription at their next sign of life; its checkpoints stay."""
         await self._write(self._pause, (subscription, True))
+        await self.stir()
 
     async def resume(self, subscription: str) -> None:
         """Let workers carry a subscription on."""
         await self._write(self._pause, (subscription, False))
+        await self.stir()
 
     async def paused(self) -> frozenset[str]:
         """Return the names of the subscriptions that are paused."""
@@ -365,6 +376,11 @@ class FeedTables:
     async def asked(self) -> dict[str, Asked]:
         """Return what operators ask of subscriptions, by name."""
         return {name: Asked(bool(paused), begun_again) for name, paused, begun_again in await self._rows(self._asked)}
+
+    async def stir(self) -> None:
+        """Let workers that look at this store rarely look at once."""
+        if self._ring is not None:
+            await self._ring()
 
     # -- sending -------------------------------------------------------------------------------------------------
 

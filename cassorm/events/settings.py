@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from cassorm.cql import statements
+from cassorm.cql.identifiers import quote_keyspace
 from cassorm.driver.consistency import Consistency
 from cassorm.driver.session import Session
 from cassorm.errors import ClusterError, ConfigurationError, StoreSettingsError, UnavailableError
@@ -56,9 +57,12 @@ def wanted_settings(local: Mapping[str, object]) -> StoreSettings:
 
     Raises:
         ConfigurationError: a value that no store can have.
+        QueryError: `workers_in` is no name of a keyspace.
     """
     given: dict[str, Any] = {name: value for name, value in local.items() if value is not None}
     settings = replace(StoreSettings(uuid4()), **given)
+    if settings.workers_in is not None:
+        quote_keyspace(settings.workers_in)
     checks = (
         ("id_type", settings.id_type in ("uuid", "text"), "Use 'uuid' or 'text'"),
         ("serial", settings.serial in ("SERIAL", "LOCAL_SERIAL"), "Use 'SERIAL' or 'LOCAL_SERIAL'"),

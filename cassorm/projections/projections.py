@@ -348,6 +348,7 @@ class Projections:
             raise ProjectionError(
                 "another generation became active meanwhile", where=f"projection {name}", remedy="Look at its status"
             )
+        await self.ground.store.feed.stir()
         self.changed -= {name}
         return building._replace(state=State.ACTIVE)
 

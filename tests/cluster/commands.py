@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import logging
 import sys
 
 from cassorm.cli.app import main
@@ -15,11 +16,15 @@ async def cassorm(*arguments: str, hosts: list[str]) -> tuple[int, str, str]:
 
 def run(arguments: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("cassorm.events")
+    level = logger.level
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = main(arguments)
         except SystemExit as left:
             code = int(str(left.code or 0))
+        finally:
+            logger.setLevel(level)  # a command sets it for its process, and this one goes on
     return code, out.getvalue(), err.getvalue()
 
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from cassorm import ANY, EXISTS, NO_STREAM, CassandraEventStore, Consistency, Event, Session, TableNames
+from cassorm import ANY, EXISTS, NO_STREAM, CassandraEventStore, Consistency, Event, Session, TableNames, connect
 from cassorm.errors import (
     ConfigurationError,
     ConflictError,
@@ -177,11 +177,14 @@ class TestTables:
         with pytest.raises(QueryError):
             CassandraEventStore(cassorm_session, keyspace="k", tables=TableNames(events=name))
 
-    async def test_a_setting_that_can_lose_data_is_warned_of(
-        self, cassorm_session: Session, cassorm_keyspace: str, caplog: pytest.LogCaptureFixture
+    async def test_a_setting_that_can_lose_data_is_warned_of_once(
+        self, cassandra_hosts: list[str], cassorm_keyspace: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        live = await cassorm_session.execute("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'")
-        async with CassandraEventStore(cassorm_session, keyspace=cassorm_keyspace):
+        caplog.set_level("WARNING", logger="cassorm.events")
+        async with connect(cassandra_hosts) as db:
+            live = await db.execute("SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'")
+            for _ in range(2):
+                await CassandraEventStore(db, keyspace=cassorm_keyspace).initialize()
             warned = [record for record in caplog.records if "commitlog_sync is periodic" in record.getMessage()]
         assert len(warned) == (live.one() == ("periodic",))
 

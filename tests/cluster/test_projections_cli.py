@@ -290,6 +290,48 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+async def test_one_process_carries_the_stores_of_all_tenants(place: Place) -> None:
+    home = f"cassorm_inn_{uuid4().hex[:8]}"
+    session = place.store.session
+    tenants = [f"{home}_{name}" for name in ("a", "b")]
+    async with contextlib.AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(
+                CassandraEventStore(session, keyspace=name, workers_in=home, shards=2, replication=1)
+            )
+            for name in tenants
+        ]
+        place.common[1], keyspace = f"{home}_*", place.common[1]
+        try:
+            async with place.running() as process:
+                assert process.stderr is not None
+                said: list[str] = []
+                while len(said) < len(tenants):
+                    line = (await process.stderr.readline()).decode()
+                    assert line, "it has ended"
+                    said += [line.strip().partition(" carries ")[2]] if " carries " in line else []
+                assert sorted(said) == [f"1 projection and 1 subscription of {name}" for name in tenants]
+                for store in stores:
+                    stream = uuid4()
+                    await store.append(stream, [place.events.Booked(guest=store.keyspace)], aggregate_type="Stay")
+                    await place.told(stream, 1)
+                    table = f"{store.keyspace}.stays"
+                    async with asyncio.timeout(10):
+                        while not (rows := (await session.execute(f"SELECT guest FROM {table}")).rows):  # noqa: ASYNC110 - another process writes it; a name of our own
+                            await asyncio.sleep(0.05)
+                    assert rows == [(store.keyspace,)]
+                code, _, err = await place.call("pause", "mailer")
+                assert (code, "only `run` takes more" in err) == (2, True)
+            place.common[1] = "nowhere_*"
+            code, _, err = await place.call("run", "hotel")
+            assert code == 2
+            assert "no keyspace like nowhere_* holds a table events" in err
+        finally:
+            place.common[1] = keyspace
+    for name in (home, *tenants):
+        await session.ddl(f"DROP KEYSPACE {name}")
+
+
 async def test_a_child_hands_over_when_its_parent_is_gone(place: Place) -> None:
     async with place.running("--child") as process:
         await place.told(await book(place), 2)

@@ -53,7 +53,9 @@ def catchup(rows: int = 20_000) -> Catchup:
     return Catchup(200_000, 20_000, 12_000, each, folded)
 
 
-IDLE = Idle(IdleWorker(10, 30, 0.005, 6.5), IdleWorker(10_000, 30, 0.0055, 6.6))
+IDLE = Idle(
+    IdleWorker(10, 1, 30, 0.005, 6.5), IdleWorker(10_000, 1, 30, 0.0055, 6.6), IdleWorker(10, 100, 30, 0.01, 20)
+)
 
 
 def report(part: str, figures: Figures) -> FeedReport:
@@ -115,7 +117,7 @@ def test_a_run_in_which_something_is_missing_is_void(figures: Figures, why: str)
             ("a write a stream", "15,000", "15,000", "15,000", "0.050", "70", "72"),
             ("catch-up of 200,000 events", "| 15,000 | 0.050 | 70 | 72 |"),
         ),
-        ("idle", IDLE, ("10,000", "0.55", "6.6"), ("| 10 streams | 0.50% | 6.5 |",)),
+        ("idle", IDLE, ("1", "10,000", "0.55", "6.6"), ("| 100 | 10 | 1.00% | 20.0 |",)),
     ],
 )
 def test_figures_become_a_table_for_people_and_one_for_the_page(
