@@ -30,7 +30,7 @@ from cassorm.schema.keyspace import Schema
 
 logger = logging.getLogger("cassorm.projections")
 
-_WATCH = timedelta(seconds=2)
+_WATCH_S = 2.0
 _PAUSE_S = 1.0
 _NOTICED_S = 2.5
 """Readers ask about once a second which generation is read, workers every two."""
@@ -254,7 +254,7 @@ class Projections:
         """Return when other subscriptions are wanted, or none any more."""
         while not self._stopping.is_set() and not running.done():
             stopping = asyncio.ensure_future(self._stopping.wait())
-            turn = asyncio.ensure_future(worker.pause(_WATCH))
+            turn = asyncio.ensure_future(worker.pause(timedelta(seconds=_WATCH_S)))
             either: list[asyncio.Future[Any]] = [stopping, turn, running]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
