@@ -13,12 +13,12 @@ from cassorm.driver.prepared import UNSET, Prepared
 from cassorm.driver.result import Result
 from cassorm.driver.session import Session
 from cassorm.errors import ConfigurationError, EventStoreError
-from cassorm.events import payload
 from cassorm.events.append import Appender, Landed, Row, State, States, Tables, state_of
 from cassorm.events.bell import Bell
 from cassorm.events.crew_tables import CrewTables
 from cassorm.events.event import Event, Recorded
 from cassorm.events.event_index import EventIndex
+from cassorm.events.event_rows import next_size, recorded_of, rows_of
 from cassorm.events.examination import log_findings
 from cassorm.events.feed_tables import FeedTables
 from cassorm.events.followed import follow
@@ -35,7 +35,6 @@ from cassorm.events.intent import (
     check_stream,
     plan,
 )
-from cassorm.events.metadata import Metadata
 from cassorm.events.pointers import PointerTables, PointerWriter
 from cassorm.events.position import Position, shard_of
 from cassorm.events.queries import PREPARED_BATCH, STATE_COLUMNS, Queries
@@ -57,12 +56,9 @@ from cassorm.schema.keyspace import Replication
 
 _FIRST_PAGE = 128
 """Events in the first page of a stream: one round trip for most; later pages grow or shrink by their bytes."""
-_PAGE_BYTES = 4 * 1024 * 1024
 _ROWS = 100_000
 """More rows than any query here asks for."""
 _STATE_COLUMNS = len(STATE_COLUMNS)
-_DATA = 6
-"""Where the payload stands in a row of an event."""
 
 
 class CassandraEventStore(EventStore):
@@ -389,12 +385,12 @@ class CassandraEventStore(EventStore):
             self._states.put(stream, state)
             first = [row[:-_STATE_COLUMNS] for row in found if row[0] <= state.head]
             end = min(end, state.head)
-        make = partial(_recorded, stream, state.aggregate_type)
+        make = partial(recorded_of, stream, state.aggregate_type)
         if first:
             for start in range(0, len(first), READY):
                 yield [make(row) for row in first[start : start + READY]]
             begin = first[-1][0] + 1
-            size = _next_size(first, page_size)
+            size = next_size(first, page_size)
         async with aclosing(self._slices(stream, begin, end, size, page_size, backwards=backwards)) as slices:
             async for rows in slices:
                 for start in range(0, len(rows), READY):
@@ -413,7 +409,7 @@ class CassandraEventStore(EventStore):
                 rows = await coming
                 coming = None
                 if begin <= end:
-                    size = _next_size(rows, page_size) if rows else size
+                    size = next_size(rows, page_size) if rows else size
                     coming, begin, end = self._slice(query, stream, begin, end, size, backwards=backwards)
                 if rows:
                     yield rows
@@ -467,7 +463,7 @@ class CassandraEventStore(EventStore):
     @staticmethod
     def decode(stream: Stream, aggregate_type: str | None, row: Sequence[Any]) -> Recorded:
         """Return a row of an event with its payload decoded."""
-        return _recorded(stream, aggregate_type, tuple(row))
+        return recorded_of(stream, aggregate_type, tuple(row))
 
     async def save_snapshot(self, stream: Stream, snapshot: Snapshot) -> None:
         """Keep a snapshot beside the stream; one of the same version is replaced."""
@@ -496,29 +492,6 @@ class CassandraEventStore(EventStore):
         return f"event store {self.name}"
 
 
-def rows_of(intent: Intent, base: int, pos: int) -> list[tuple[object, ...]]:
-    """Return the parameters of the insert of each event, behind version `base`, from position `pos` on."""
-    stream, append_id, timestamp_ms = intent.stream, intent.append_id, intent.timestamp_ms
-    # Not NULL: that would be a tombstone in each row, and readers count them.
-    metadata = UNSET if intent.metadata is None else intent.metadata
-    return [
-        (
-            stream,
-            base + index,
-            event_id,
-            append_id,
-            event_type,
-            schema_version,
-            payload.JSON,
-            data,
-            metadata,
-            timestamp_ms,
-            pos + index - 1,
-        )
-        for index, (event_id, event_type, schema_version, data) in enumerate(intent.events, 1)
-    ]
-
-
 def _named(keyspace: str | None) -> str:
     if not keyspace:
         raise ConfigurationError(
@@ -531,26 +504,3 @@ async def _copies(session: Session) -> int:
     """Return how many copies a new keyspace gets: one on each node of the data centre, three at most."""
     peers = await session.execute("SELECT data_center FROM system.peers")
     return min(3, 1 + [datacenter for (datacenter,) in peers].count(session.datacenter))
-
-
-def _next_size(rows: list[tuple[Any, ...]], page_size: int) -> int:
-    """Return how many events the next page may hold, by the bytes of this one."""
-    average = sum(len(row[_DATA]) for row in rows) // len(rows) + 200
-    return max(1, min(page_size, _PAGE_BYTES // average))
-
-
-def _recorded(stream: Stream, aggregate_type: str | None, row: tuple[Any, ...]) -> Recorded:
-    version, event_id, append_id, event_type, schema_version, encoding, data, metadata, timestamp, pos = row
-    return Recorded(
-        stream,
-        aggregate_type,
-        version,
-        payload.load(event_type, schema_version, encoding, data),
-        event_id,
-        append_id,
-        event_type,
-        schema_version,
-        timestamp,
-        Metadata.decode(metadata),
-        pos,
-    )

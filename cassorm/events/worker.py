@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from uuid import UUID
 from cassorm import faults
 from cassorm.errors import ClusterError
 from cassorm.events.alive import awake
+from cassorm.events.carrying import Carrying, Running
 from cassorm.events.crew import Crew
 from cassorm.events.crew_tables import CrewTables
 from cassorm.events.cursor import Carried, Cursor
@@ -41,48 +41,6 @@ logger = logging.getLogger("cassorm.events")
 
 _BUSY_S = 2.0
 """So long after it brought something the feed is looked at as often as can be."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carrying:
-    """How a subscription stands in a shard: up to which position everything is handled, and what that is worth.
-
-    `behind_s` is 0 when everything that is known to be there is handled, None while streams are scanned. `handled` and `per_s` count since this worker
-    took it up; `trouble` is what keeps it from going on at the moment.
-    """
-
-    subscription: str
-    shard: int
-    done_upto: int
-    behind_s: float | None
-    scanning: bool
-    handled: int
-    per_s: float
-    trouble: str | None
-
-
-@dataclass(slots=True)
-class _Running:
-    cursor: Carried
-    epoch: int
-    task: asyncio.Task[None]
-    since: float
-
-    @property
-    def ended(self) -> bool:
-        """Whether it goes no further: it could not read, or another owner has it."""
-        return self.task.done()
-
-    async def drain(self) -> None:
-        """Return when everything that the feed has brought is handled, or when it goes no further."""
-        draining = asyncio.ensure_future(self.cursor.drain())
-        await asyncio.wait([draining, self.task], return_when=asyncio.FIRST_COMPLETED)
-        draining.cancel()
-
-    @property
-    def failure(self) -> BaseException | None:
-        """Why it goes no further."""
-        return None if self.task.cancelled() or not self.task.done() else self.task.exception()
 
 
 class FedStore(Protocol):
@@ -137,7 +95,7 @@ class Worker:
         self._kept_us = ttl_us - max(ttl_us // 10, 2_000_000)
         """How long pointers are there for certain."""
         self._watch = Watch(store.feed, self._crew, self._presence.now, store.settings)
-        self._running: dict[tuple[str, int], _Running] = {}
+        self._running: dict[tuple[str, int], Running] = {}
         self._held: dict[tuple[str | None, int], int] = {}
         """The epochs of what the tables may say that this worker owns: a subscription in a shard, or (None) its mark.
 
@@ -411,7 +369,7 @@ class Worker:
             else Cursor(subscription, feed, tables, checkpoint)
         )
         task = asyncio.get_running_loop().create_task(cursor.run())
-        self._running[name, shard] = _Running(cursor, epoch, task, awake())
+        self._running[name, shard] = Running(cursor, epoch, task, awake())
 
     async def _save_scan_at(self, subscription: str, shard: int, epoch: int, token: int) -> bool:
         return await self._feed.save_scan(subscription, shard, token, self.id, epoch)

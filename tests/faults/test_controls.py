@@ -15,7 +15,7 @@ from cassorm.driver.result import APPLIED, Result
 from cassorm.errors import ConflictError, UnavailableError
 from cassorm.events import append
 from cassorm.events.append import State
-from cassorm.events.cassandra import rows_of
+from cassorm.events.event_rows import rows_of
 from cassorm.events.intent import Intent
 from tests.faults.conftest import Through
 from tests.faults.history import Histories, notes
