@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from cassorm.errors import ClusterError
+from cassorm.errors import ClusterError, ConfigurationError
 from cassorm.events.alive import Alive, awake
 from cassorm.events.crew_tables import CrewTables, Sign
 from cassorm.events.pace import Pace
@@ -87,7 +87,17 @@ class Presence:
 
     @asynccontextmanager
     async def joined(self, member: Member) -> AsyncIterator[None]:
-        """Give signs of life for a worker too, from before the block to its end."""
+        """Give signs of life for a worker too, from before the block to its end.
+
+        Raises:
+            ConfigurationError: another worker of the crew serves its store.
+        """
+        if any(other.store == member.store for other in self._members):
+            raise ConfigurationError(
+                "another worker of this crew serves it: each would take the shards from the other",
+                where=f"event store {member.store}",
+                remedy="Give one worker all subscriptions of a store, or Projections those that are `beside` them",
+            )
         self._members.append(member)
         try:
             await self.beat()

@@ -262,7 +262,7 @@ class Worker:
         missing = sorted(resolving - self._watch.resolvers.keys())
         if missing:
             for shard, standing in (await self._feed.standings(missing)).items():
-                if standing.owner == self.id or self._alive.gone(standing.owner):
+                if standing.owner == self.id or self._alive.gone(standing.owner, self.store):
                     resolver = self._watch.resolver(shard, self.id)
                     self._held[None, shard] = standing.epoch + 1
                     if await resolver.claim(standing):
@@ -291,7 +291,7 @@ class Worker:
             if await self._begin(subscription, shard, marks[shard].resolved_upto):
                 standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
         for shard, checkpoint in standing.items():
-            if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner):
+            if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner, self._named(subscription.name)):
                 continue
             if self._expired(checkpoint):
                 await self._scan_again(subscription.name, shard, checkpoint, marks[shard].resolved_upto)

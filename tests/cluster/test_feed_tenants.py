@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from cassorm import CassandraEventStore, Session
+from cassorm import PK, CassandraEventStore, Col, Database, Projections, ReadModel, Session, map_from_event
 from cassorm.driver.observing import Observer, SentStatement, observed_by
+from cassorm.errors import ConfigurationError, ProjectionError
 from cassorm.events.subscription import Subscription
 from cassorm.events.worker import Crew, Worker
 from tests.cluster.test_feed_worker import QUICK, Jotted, Told, until, write
@@ -138,6 +139,46 @@ async def test_crews_share_the_shards_of_all_stores_and_one_takes_over_from_the_
             wanted |= await write(store, 2, 2)
         await told.of(wanted)
     told.in_order(wanted)
+
+
+async def test_what_a_member_could_not_give_back_is_taken_over_while_its_crew_lives_on(
+    stores: list[CassandraEventStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, subscription = Told(), Subscription("kept", Told())
+    async with serving(stores[:1], subscription, crew=(crew := Crew(QUICK))):
+        worker = Worker(stores[1], [Subscription("left", told)], crew=crew)
+        running = asyncio.create_task(worker.run())
+        await until(lambda: whole([worker]))
+        other = Worker(stores[1], [], crew=crew)
+        with pytest.raises(ConfigurationError, match="another worker of this crew serves it"):
+            await other.run()
+        monkeypatch.setattr(worker, "_give", lambda *_: asyncio.sleep(0))
+        worker.stop()
+        await running
+        owners = await stores[1].feed.checkpoints("left", range(SHARDS))
+        assert {one.owner for one in owners.values()} == {worker.id}
+        wanted = await write(stores[1], 4, 2)
+        async with serving([stores[1]], Subscription("left", told), crew=Crew(QUICK)):
+            await told.of(wanted, timeout_s=10)
+    told.in_order(wanted)
+
+
+class Page(ReadModel, table="pages"):
+    page_id: PK[UUID]
+    number: Col[int] = map_from_event(Jotted)
+
+
+async def test_two_stores_do_not_feed_the_same_tables(
+    stores: list[CassandraEventStore], cassorm_session: Database
+) -> None:
+    keyspace = stores[0].settings.workers_in
+    assert keyspace is not None
+    with cassorm_session.in_keyspace(keyspace):
+        for _ in range(2):
+            Projections(stores[0], [Page])
+        with pytest.raises(ProjectionError, match=f"are fed by store {stores[0].name} already"):
+            Projections(stores[1], [Page])
+    assert Projections(stores[1], [Page]).ground.keyspace == stores[1].keyspace
 
 
 async def test_a_store_that_breaks_holds_up_no_other(
