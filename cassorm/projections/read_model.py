@@ -1,6 +1,6 @@
 """Read models: a row for each stream, declared as a model whose fields say which events set them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
@@ -20,6 +20,7 @@ from cassorm.orm.query import Query
 from cassorm.orm.values import Int
 from cassorm.projections.active import follow_generations
 from cassorm.projections.fold import NOTHING, fold
+from cassorm.projections.live import live_rows
 from cassorm.projections.mapping import Mapped, Rules, check_event, map_from_event, steps_of
 from cassorm.projections.past import past_events
 from cassorm.projections.shared import shared_row
@@ -199,6 +200,22 @@ class ReadModel(Model, metaclass=ReadModelMeta, abstract=True):
             standing = fold(said, standing, events).standing
         row: Self | None = standing.row
         return row
+
+    @classmethod
+    def live_all(cls, store: EventStore, *, parallel: int = 4) -> AsyncGenerator[Self]:
+        """Yield the row of each stream, folded in memory while all streams are read, in no order; no table is needed.
+
+        **It reads every event of the store**, `parallel` shards at a time, and keeps few rows in memory. What was
+        appended before the first row is asked for is in it; what is appended meanwhile may be, of each stream up to
+        some version. Rows that a unique view would refuse are among them.
+
+        Raises:
+            ProjectionError: while iterating: an event cannot be mapped; a table shows the row without it.
+            QueryError: `parallel` is no number from 1 on.
+
+        Source: docs/how-to/read-models.md.
+        """
+        return live_rows(declared_of(cls), store, parallel)
 
 
 def declared_of(model: type[Any]) -> Declared:
