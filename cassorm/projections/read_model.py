@@ -1,7 +1,7 @@
 """Read models: a row for each stream, declared as a model whose fields say which events set them."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
 from pydantic.fields import FieldInfo
@@ -24,7 +24,7 @@ from cassorm.projections.live import live_rows
 from cassorm.projections.mapping import Mapped, Rules, check_event, map_from_event, steps_of
 from cassorm.projections.past import past_events
 from cassorm.projections.shared import shared_row
-from cassorm.projections.views import MOST_NAME, DeclaredView, ReadView, declared
+from cassorm.projections.views import MOST_NAME, DeclaredView, ReadView, declared, native_views
 
 Mode = Literal["async", "inline"]
 Storage = Literal["table", "shared"]
@@ -41,6 +41,7 @@ class Declared:
     required: tuple[str, ...]
     views: tuple[DeclaredView, ...]
     view_keys: tuple[tuple[str, ...], ...]
+    """Of `kept_views`."""
     aggregates: frozenset[str] | None
     mode: Mode
     storage: Storage
@@ -49,6 +50,11 @@ class Declared:
     def plan(self) -> ModelPlan:
         """The plan of the model."""
         return plan_of(self.model)
+
+    @property
+    def kept_views(self) -> tuple[DeclaredView, ...]:
+        """The views that are tables, written by whoever writes the rows; the server keeps the others."""
+        return tuple(view for view in self.views if not view.native)
 
     @property
     def guarded(self) -> bool:
@@ -288,6 +294,8 @@ def _declare(cls: type[ReadModel], aggregate: object, mode: object, storage: obj
         raise ModelError(
             "has views or indexes, and is kept as JSON", where=where, remedy="Remove them, or storage='shared'"
         )
+    _check_names(name, [*(view.name for view in views), *(view.name for view in plan.table.views)], where)
+    plan.table = replace(plan.table, views=(*plan.table.views, *native_views(views)))
     made = Declared(
         name,
         cls,
@@ -295,7 +303,7 @@ def _declare(cls: type[ReadModel], aggregate: object, mode: object, storage: obj
         key,
         tuple(each for each, info in cls.model_fields.items() if info.is_required() and each != key),
         views,
-        tuple(view.key for view in views),
+        tuple(view.key for view in views if not view.native),
         aggregates_of(aggregate, where),
         mode,  # type: ignore[arg-type]  # checked above
         storage,  # type: ignore[arg-type]
@@ -312,6 +320,12 @@ def _listed(said: Any) -> Sequence[Any]:
 
 def _named(rules: Rules, name: str) -> type[Event]:
     return next(event for event in rules.steps if event.__name__ == name)
+
+
+def _check_names(table: str, views: Sequence[str], where: str) -> None:
+    for number, name in enumerate(views):
+        if name in (table, *views[:number]):
+            raise ModelError(f"two tables or views have the name {name}", where=where, remedy="Give one another name")
 
 
 def _check_choice(option: str, value: object, choices: Any, where: str) -> None:

@@ -308,7 +308,10 @@ class Purse(ReadModel, table="purses", aggregate="Purse"):
     balance: Col[Decimal] = map_from_event(Booked, lambda e, row: row.balance + e.amount, default=Decimal(0))
     state: Col[str] = map_from_event({Opened: "open"})
     __indexes__ = ["state"]
-    __views__ = [ReadView("purses_by_owner", key="owner", clustering=["purse_id"])]
+    __views__ = [
+        ReadView("purses_by_owner", key="owner", clustering=["purse_id"]),
+        ReadView("purses_by_balance", key="purse_id", clustering="balance desc", native=True),
+    ]
 
 
 class Balances(Totals, table="balances", aggregate="Purse"):
@@ -343,6 +346,9 @@ async def follow(db: Database) -> list[Purse]:
         assert balance == 5
         found: list[Purse] = await Purse.find_by(owner="o")
         open_ones: list[Purse] = await Purse.where(Purse.state == "open").all()
+        by_balance = Purse.view("purses_by_balance")
+        shown: Purse | None = await by_balance.where(by_balance.purse_id == purse).into(Purse).first()
+        assert shown in (None, row)  # the server may be a moment behind
         projections.stop()
         await running
         worker = Worker(store, [Subscription("hear", hear)])
