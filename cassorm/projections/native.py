@@ -23,11 +23,11 @@ async def check_views_enabled(session: Session, where: str) -> None:
     names = ", ".join(f"'{name}'" for name in _SETTINGS)
     query = f"SELECT name, value FROM system_views.settings WHERE name IN ({names})"  # noqa: S608 - constants
     try:
-        found = await session.execute(query)
+        found = dict((await session.execute(query)).rows)
     except ClusterError:
         return  # a role may not look there: then creating the view says what the server says
-    for name, value in found:
-        if value == "false":
+    for name in _SETTINGS:  # a server that has renamed it lists both
+        if found.get(name) == "false":
             raise ProjectionError(
                 f"has a native view, and {name} is false on the server",
                 where=where,
