@@ -1,4 +1,4 @@
-"""A process that rebuilds a read model: it takes its time, or dies at the moment before it would switch."""
+"""A process that rebuilds a read model: it comes to a stop while it scans, or dies at the moment before it would switch."""
 
 import asyncio
 import os
@@ -25,12 +25,15 @@ class Count(ReadModel, table="counts", aggregate="Count"):
     __views__ = [ReadView("counts_by_last", key="last", clustering="count_id")]
 
 
-async def rebuild(hosts: Sequence[str], keyspace: str, written: Path, slow_s: float, end: str) -> None:
-    """Rebuild, and switch or `die`; each row that is written is a line of a file, `slow_s` after its events were there."""
+async def rebuild(hosts: Sequence[str], keyspace: str, written: Path, most: int) -> None:
+    """Rebuild; each row that is written is a line of a file, and no more than `most` are."""
     write, line = RowTable.write, os.open(written, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     async def write_and_tell(self: RowTable, change: Change) -> None:
-        await asyncio.sleep(slow_s)
+        nonlocal most
+        most -= 1
+        if most < 0:
+            await asyncio.sleep(1_000)
         await write(self, change)
         os.write(line, f"{change.stream}\n".encode())
 
@@ -39,7 +42,6 @@ async def rebuild(hosts: Sequence[str], keyspace: str, written: Path, slow_s: fl
         return False
 
     RowTable.write = write_and_tell  # type: ignore[method-assign]
-    if end == "die":
-        Registry.switch = die  # type: ignore[method-assign]
+    Registry.switch = die  # type: ignore[method-assign]
     async with connect(hosts, keyspace=keyspace) as db, CassandraEventStore(db, keyspace=keyspace) as store:
         await Projections(store, [Count], pace=QUICK).rebuild("counts")
