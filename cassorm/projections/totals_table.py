@@ -48,7 +48,7 @@ class TotalsTable:
         self._plan = plan
         sums = [plan.by_attribute[name] for name in said.sums]
         self._sums = sums
-        self._adder = Adder(said)
+        self.adder = Adder(said)
         table = quote_table(plan.table.name, plan.table.keyspace or keyspace)
         key = [*(plan.by_attribute[name].quoted for name in said.keys), "shard"]
         row = " AND ".join(f"{name} = ?" for name in key)
@@ -65,7 +65,7 @@ class TotalsTable:
         """A row's part, as all that was decided leaves it; None when there is none."""
         prepared = await self._session.prepare(self._read, check=self._plan.check)
         found = await self._session.execute(
-            prepared, (*self._adder.encoded(key), shard), consistency=self._levels.serial
+            prepared, (*self.adder.encoded(key), shard), consistency=self._levels.serial
         )
         if not found.rows:
             return None
@@ -75,7 +75,7 @@ class TotalsTable:
     async def write(self, key: Key, shard: int, before: Part | None, after: Part) -> bool:
         """Write a part if it is still as it was before; False when it is not, or nobody knows."""
         amounts = [each.encode(value) for each, value in zip(self._sums, after.amounts, strict=True)]
-        stored = (*self._adder.encoded(key), shard)
+        stored = (*self.adder.encoded(key), shard)
         text = self._insert if before is None else self._update
         params = (
             (*stored, *amounts, after.applied) if before is None else (*amounts, after.applied, *stored, before.applied)

@@ -215,7 +215,7 @@ class _Forgetful(Part):
 
 async def _unconditional(self: TotalsTable, key: Any, shard: int, before: Part | None, after: Part) -> bool:
     """Write whatever stands there."""
-    row = (*self.encoded(key), shard)
+    row = (*self.adder.encoded(key), shard)
     text = "INSERT INTO country_sales (country, product, shard, amount, lines, applied) VALUES (?, ?, ?, ?, ?, ?)"
     await self._session.execute(text, (*row, *after.amounts, after.applied))
     return True
