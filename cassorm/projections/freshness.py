@@ -120,6 +120,8 @@ async def _look_on(ground: Ground, freshness: Freshness, name: str, running: "as
                 looked = seen
         except ClusterError as error:
             logger.warning("checkpoints of killed processes are left for later: %s", error)
+        except Exception:
+            logger.exception("%s goes on after an error of its own", name)
         await asyncio.sleep(_LOOK_S)
 
 
