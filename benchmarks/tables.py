@@ -11,7 +11,7 @@ PEERS = {"async_cassandra": "async-cassandra", "bare": "the bare driver", "bare_
 BEGIN, END = "<!-- figures: python -m benchmarks.tables -->", "<!-- end of figures -->"
 ORDER = (
     *("write", "read", "append", "replay", "load", "orm", "scan", "compare"),
-    *("feed-append", "feed-lag", "feed-catchup", "feed-idle"),
+    *("feed-append", "feed-lag", "feed-catchup", "feed-idle", "feed-read"),
 )
 
 

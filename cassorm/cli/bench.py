@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -59,6 +59,7 @@ class Part(StrEnum):
     LAG = "lag"
     CATCHUP = "catchup"
     IDLE = "idle"
+    READ = "read"
 
 
 COMPARED: Mapping[What, Measured] = {What.WRITE: "write", What.APPEND: "append", What.READ: "read", What.ORM: "orm"}
@@ -122,7 +123,8 @@ def bench(
     stream and a snapshot.
 
     feed append sets appends with a feed beside appends without; feed lag tells when their effect can be read, feed
-    catchup how fast a subscription comes from the beginning to the present, feed idle what one costs that waits.
+    catchup how fast a subscription comes from the beginning to the present, feed idle what one costs that waits. feed
+    read sets finders of a read model beside the bare driver, as orm does models.
 
     soak kills and stops writers, workers and nodes of its own (or of a cluster with --hosts, whose nodes it leaves alone)
     for some minutes, and compares what was told, what stands and what was made of it: nothing may be lost or doubled.
@@ -147,10 +149,7 @@ def bench(
     asked = Asked(hosts, local, found, replication)
     # What a store says of the cluster at its start is for `cassorm doctor`: here it would stand between the figures.
     logging.getLogger("cassorm.events").setLevel(logging.ERROR)
-    measuring = (
-        _feed(part, asked) if part is not None else _compare(what, asked) if what in COMPARED else _streams(what, asked)
-    )
-    report = run(measuring, loop_factory=loop_factory())
+    report = run(_measuring(what, part, asked), loop_factory=loop_factory())
     values = as_json_data(report)
     if results is not None:
         save(values, results)
@@ -177,7 +176,15 @@ def _soak(hosts: str | None, nodes: int, minutes: float, history: Path | None, *
         raise typer.Exit(NEGATIVE)
 
 
-async def _compare(what: What, asked: Asked) -> Reported:
+def _measuring(what: What, part: Part | None, asked: Asked) -> Coroutine[Any, Any, Reported]:
+    if part is Part.READ:
+        return _compare("feed read", asked)
+    if part is not None:
+        return _feed(part, asked)
+    return _compare(COMPARED[what], asked) if what in COMPARED else _streams(what, asked)
+
+
+async def _compare(what: Measured, asked: Asked) -> Reported:
     started, here = datetime.now(UTC), machine()
     async with _settings(asked) as settings, _place(settings, asked) as at:
         # Needs a driver: `connect` has said so by now if there is none.
@@ -186,11 +193,11 @@ async def _compare(what: What, asked: Asked) -> Reported:
         bare = await asyncio.to_thread(Bare, settings, datacenter=at.session.datacenter, nodes=at.engine.nodes)
         try:
             with _bar(what) as tell:
-                outcome = await Runner(at.session, bare, asked.workload, at.keyspace, tell).run(COMPARED[what])
+                outcome = await Runner(at.session, bare, asked.workload, at.keyspace, tell).run(what)
         finally:
             await asyncio.to_thread(bare.close)
     return make_report(
-        what.value,
+        what,
         outcome,
         started=started,
         machine=here,

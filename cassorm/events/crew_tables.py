@@ -13,6 +13,11 @@ from cassorm.events.tables import BELL_S, TableNames
 _PAGE: Final = 5_000
 
 
+def carried_as(store: str, subscription: str) -> str:
+    """Return what a subscription to a store is called among those of all stores."""
+    return f"{store}/{subscription}"
+
+
 class Sign(NamedTuple):
     """A worker's sign of life: `beat` rises with each, `revision` when what it carries has changed."""
 
@@ -37,6 +42,7 @@ class CrewTables:
         self._beat = f"UPDATE {workers} SET beat = ? WHERE scope = 'worker' AND worker = ?"
         self._signs = f"SELECT worker, beat, revision, toUnixTimestamp(now()) FROM {workers} WHERE scope = 'worker'"
         self._carried = f"SELECT revision, subscriptions FROM {workers} WHERE scope = 'worker' AND worker = ?"
+        self._all_carried = f"SELECT subscriptions FROM {workers} WHERE scope = 'worker'"
         self._leave = f"DELETE FROM {workers} WHERE scope = 'worker' AND worker = ?"
         self._ring = f"INSERT INTO {bells} (bucket, store, rung) VALUES (?, ?, ?)"
         self._bells = f"SELECT store, rung FROM {bells} WHERE bucket IN ?"
@@ -54,6 +60,10 @@ class CrewTables:
         rows = await self._rows(self._signs)
         signs = {worker: Sign(beat, revision) for worker, beat, revision, _ in rows}
         return signs, rows[0][3] * 1000 if rows else 0
+
+    async def all_carried(self) -> frozenset[str]:
+        """Return what all workers carry that have not been forgotten."""
+        return frozenset(name for (names,) in await self._rows(self._all_carried) for name in names or ())
 
     async def carried(self, worker: UUID) -> tuple[int | None, frozenset[str]]:
         """Return what a worker carries, and the revision of that."""

@@ -21,7 +21,7 @@ from cassorm.errors import ClusterError
 from cassorm.events.alive import awake
 from cassorm.events.carrying import Carrying, Running
 from cassorm.events.crew import Crew
-from cassorm.events.crew_tables import CrewTables
+from cassorm.events.crew_tables import CrewTables, carried_as
 from cassorm.events.cursor import Carried, Cursor
 from cassorm.events.event import Recorded
 from cassorm.events.feed_tables import FeedTables
@@ -82,7 +82,7 @@ class Worker:
     ) -> None:
         self.subscriptions = {subscription.name: subscription for subscription in subscriptions}
         self.store = store.name
-        self.carried_names = frozenset({self.store, *map(self._named, self.subscriptions)})
+        self.carried_names = frozenset({self.store, *(carried_as(self.store, name) for name in self.subscriptions)})
         self._crew = crew or Crew(pace)
         self.pace = self._crew.pace
         self._presence = self._crew.presence(store.crew)
@@ -208,10 +208,6 @@ class Worker:
             async with asyncio.timeout(seconds):
                 await self._stirred.wait()
 
-    def _named(self, subscription: str) -> str:
-        """Return what a subscription to this store is called among those of all stores."""
-        return f"{self.store}/{subscription}"
-
     async def lapse(self) -> None:
         """Let go of all: this process gave no sign of life for too long. Own nothing before it is claimed again."""
         async with self._changing_hands:
@@ -250,7 +246,7 @@ class Worker:
         falls: set[tuple[str | None, int]] = {(None, shard) for shard in self._mine(alive.workers(self.store))}
         for name in self.subscriptions:
             if not asked.get(name, Asked()).paused:
-                falls |= {(name, shard) for shard in self._mine(alive.workers(self._named(name)))}
+                falls |= {(name, shard) for shard in self._mine(alive.workers(carried_as(self.store, name)))}
         return falls - self._running.keys() - {(None, shard) for shard in self._watch.resolvers}
 
     async def _share_resolving(self) -> None:
@@ -275,7 +271,7 @@ class Worker:
         if asked.begun_again != self._begun_again.setdefault(subscription.name, asked.begun_again):
             await self._let_go([key for key in self._running if key[0] == subscription.name], give=False)
             self._begun_again[subscription.name] = asked.begun_again
-        mine = set() if asked.paused else self._mine(self._alive.workers(self._named(subscription.name)))
+        mine = set() if asked.paused else self._mine(self._alive.workers(carried_as(self.store, subscription.name)))
         owned = {shard for name, shard in self._running if name == subscription.name}
         ended = self._ended(subscription.name)
         await self._let_go([(subscription.name, shard) for shard in {*(owned - mine), *ended}], give=True)
@@ -291,7 +287,9 @@ class Worker:
             if await self._begin(subscription, shard, marks[shard].resolved_upto):
                 standing[shard] = (await self._feed.checkpoints(subscription.name, [shard]))[shard]
         for shard, checkpoint in standing.items():
-            if checkpoint.owner != self.id and not self._alive.gone(checkpoint.owner, self._named(subscription.name)):
+            if checkpoint.owner != self.id and not self._alive.gone(
+                checkpoint.owner, carried_as(self.store, subscription.name)
+            ):
                 continue
             if self._expired(checkpoint):
                 await self._scan_again(subscription.name, shard, checkpoint, marks[shard].resolved_upto)

@@ -17,12 +17,12 @@ from cassorm.orm.context import current_keyspace, current_session, given_session
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
 from cassorm.orm.fan_out import MOST_TOGETHER, JoinedPages
 from cassorm.orm.field_plan import FieldPlan
-from cassorm.orm.hydration import Hydrate, make_hydrate
+from cassorm.orm.hydration import Hydrate
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.nearest import near_value
 from cassorm.orm.page_tokens import Page, open_token, sealed_token
 from cassorm.orm.query_rules import check_conditions
-from cassorm.orm.selection import Selection, values_of
+from cassorm.orm.selection import Selection, into_of, values_of
 from cassorm.orm.sending import joined, read_options
 
 M = TypeVar("M")
@@ -172,20 +172,8 @@ class Query(Selection[M]):
         Raises:
             QueryError: it has a field that this model has not.
         """
-        if not isinstance(model, type) or not issubclass(model, BaseModel):
-            raise QueryError(f"into({model!r})", where=self.plan.where, remedy="Give a pydantic model")
-        unknown = [name for name in model.model_fields if name not in self.plan.by_attribute]
-        if unknown or not model.model_fields:
-            raise QueryError(
-                f"{model.__name__} has {', '.join(unknown) or 'no fields'}",
-                where=self.plan.where,
-                remedy=f"Use fields of {', '.join(self.plan.by_attribute)}",
-            )
-        fields = [self.plan.by_attribute[name] for name in model.model_fields]
-        first = self.plan.clustering[:1]
-        sparse_at = fields.index(first[0]) if self.plan.sparse_at() is not None and first[0] in fields else None
-        made = self._selecting(fields)
-        return replace(made, hydrate=make_hydrate(model, fields, skip_without=sparse_at))
+        fields, hydrate = into_of(self.plan, model)
+        return replace(self._selecting(fields), hydrate=hydrate)
 
     def values(self, *columns: Expression[Any] | Aggregate) -> "Query[tuple[Any, ...]]":
         """The rows as tuples of these columns, or of functions over them.

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from cassorm.driver.session import Session
 from cassorm.errors import QueryError
 from cassorm.orm.codec import Codec
@@ -11,7 +13,7 @@ from cassorm.orm.context import current_keyspace
 from cassorm.orm.expressions import Aggregate, Condition, Expression, Ordering
 from cassorm.orm.fan_out import MOST_TOGETHER, Partitions, partitions_of
 from cassorm.orm.field_plan import FieldPlan
-from cassorm.orm.hydration import Hydrate, make_tuples
+from cassorm.orm.hydration import Hydrate, make_hydrate, make_tuples
 from cassorm.orm.model_plan import ModelPlan
 from cassorm.orm.nearest import check_near
 from cassorm.orm.query_rules import Access, check_distinct, check_groups, check_order, check_read
@@ -41,6 +43,31 @@ def values_of(plan: ModelPlan, columns: Sequence[Expression[Any] | Aggregate]) -
     if not texts:
         raise QueryError("values() of nothing", where=plan.where, remedy="Name at least one field")
     return ", ".join(texts), make_tuples(decoders)
+
+
+def into_of(plan: ModelPlan, model: type[BaseModel]) -> tuple[Sequence[FieldPlan], Hydrate]:
+    """The fields that another model has of these, and what makes its instances of their rows: written once for each.
+
+    Raises:
+        QueryError: it is no model, or has a field that this one has not.
+    """
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise QueryError(f"into({model!r})", where=plan.where, remedy="Give a pydantic model")
+    known: tuple[Sequence[FieldPlan], Hydrate] | None = plan.shapes.get(("into", model))
+    if known is not None:
+        return known
+    unknown = [name for name in model.model_fields if name not in plan.by_attribute]
+    if unknown or not model.model_fields:
+        raise QueryError(
+            f"{model.__name__} has {', '.join(unknown) or 'no fields'}",
+            where=plan.where,
+            remedy=f"Use fields of {', '.join(plan.by_attribute)}",
+        )
+    fields = [plan.by_attribute[name] for name in model.model_fields]
+    first = plan.clustering[:1]
+    sparse_at = fields.index(first[0]) if plan.sparse_at() is not None and first[0] in fields else None
+    made = plan.shapes["into", model] = fields, make_hydrate(model, fields, skip_without=sparse_at)
+    return made
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,13 +1,18 @@
 """Lets a process that keeps rows in a cache drop them when events have changed them, wherever the rows are written."""
 
 import asyncio
+import logging
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
 
-from cassorm.errors import SubscriptionError
+from cassorm.errors import ClusterError, SubscriptionError
+from cassorm.events.alive import awake
+from cassorm.events.crew_tables import carried_as
 from cassorm.events.event import Recorded
+from cassorm.events.feed_status import subscribed
 from cassorm.events.position import Position, shard_of
 from cassorm.events.subscription import Start, Subscription
 from cassorm.events.worker import Pace, Worker
@@ -15,8 +20,17 @@ from cassorm.projections.active import seen_by
 from cassorm.projections.kinds import Ground, Kind
 from cassorm.projections.waiting import wait_for
 
+logger = logging.getLogger("cassorm.projections")
+
 _PATIENCE = timedelta(seconds=5)
 _NO_TIMEOUT = timedelta(days=365)
+_NAMED = "caches of "
+_LOOK_S = 1.0
+_LAPSE_S = 60.0
+"""Who was suspended for longer looks upon its caches as of unknown age."""
+_GONE_US = 3_600_000_000
+"""Whose checkpoint is as old, and who gives no signs of life, was killed."""
+_FORGET_S = 300.0
 
 
 class Freshness:
@@ -60,17 +74,22 @@ class Freshness:
 async def fresh_caches(ground: Ground, kinds: Iterable[Kind], pace: Pace | None) -> AsyncIterator[None]:
     """Within the block, tell the caches of the session of each row that an event has changed."""
     freshness = Freshness(ground, kinds)
-    name = f"caches of {uuid4()}"
+    name = f"{_NAMED}{uuid4()}"
     subscription = Subscription(
         name, freshness, event_types=freshness.event_types, begin=Start.NOW, handler_timeout=_NO_TIMEOUT
     )
     worker = Worker(ground.store, [subscription], pace=pace)
     running = asyncio.ensure_future(worker.run())
+    looking: asyncio.Future[None] | None = None
     try:
         await _begun(ground, name, running)
         freshness.forget()
+        looking = asyncio.ensure_future(_look_on(ground, freshness, name, running))
         yield
     finally:
+        if looking is not None:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
         worker.stop()
         await running
         await ground.store.feed.forget(name)
@@ -83,3 +102,37 @@ async def _begun(ground: Ground, name: str, running: "asyncio.Future[None]") -> 
         if running.done():
             running.result()
         await asyncio.sleep(0.02)
+
+
+async def _look_on(ground: Ground, freshness: Freshness, name: str, running: "asyncio.Future[None]") -> None:
+    """Forget what killed processes have left behind, now and again, and what is kept here after a long sleep."""
+    seen, looked = awake(), -math.inf
+    while True:
+        try:
+            if awake() - seen > _LAPSE_S:
+                # Others may have taken this process for dead: then it follows the feed from now on, and is told of no
+                # event that came before.
+                await _begun(ground, name, running)
+                freshness.forget()
+                looked = awake()
+            seen = awake()
+            if seen - looked > _FORGET_S:
+                await _forget_killed(ground)
+                looked = seen
+        except ClusterError as error:
+            logger.warning("checkpoints of killed processes are left for later: %s", error)
+        except Exception:
+            logger.exception("%s goes on after an error of its own", name)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _forget_killed(ground: Ground) -> None:
+    """Forget the checkpoints of caches whose processes were killed: nobody else would."""
+    feed, shards = ground.store.feed, range(ground.store.settings.shards)
+    names = [name for name in await subscribed(ground.store) if name.startswith(_NAMED)]
+    carried, now = await ground.store.crew.all_carried(), await feed.node_clock()
+    for name in names:
+        if carried_as(ground.store.name, name) not in carried:
+            found = await feed.checkpoints(name, shards)
+            if all(each.pos < now - _GONE_US for each in found.values()):
+                await feed.forget(name)

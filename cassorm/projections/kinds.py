@@ -18,6 +18,7 @@ from cassorm.projections.feeder import RowFeeder, Rows
 from cassorm.projections.fingerprint import fields_source, fingerprint_of, shape_of, steps_text, whole_source
 from cassorm.projections.handlers import DeclaredHandlers, HandlerFeeder, Tables
 from cassorm.projections.levels import levels_of
+from cassorm.projections.native import check_views_enabled, drop_tables
 from cassorm.projections.read_model import Declared, ReadModel
 from cassorm.projections.row_writer import RowTable, SharedRows
 from cassorm.projections.shared import SHARED, from_json, shared_table
@@ -52,11 +53,11 @@ class Kind(ABC):
         """The tables of a generation."""
         return [plan_of_generation(plan, generation).table for plan in self.plans]
 
-    def check(self, ground: Ground) -> None:
-        """Return when the store can feed it.
+    async def check(self, ground: Ground) -> None:
+        """Return when the store can feed it, and the cluster keep its views.
 
         Raises:
-            ProjectionError: its streams have other ids than the rows.
+            ProjectionError: its streams have other ids than the rows, or the server takes no materialized views.
         """
         if self.kept is None:
             return
@@ -67,16 +68,12 @@ class Kind(ABC):
                 where=key.where,
                 remedy=f"Write PK[{'UUID' if id_type == 'uuid' else 'str'}]",
             )
+        if any(plan.table.views for plan in self.plans):
+            await check_views_enabled(ground.session, f"read model {self.kept.where}")
 
     async def drop(self, ground: Ground, generation: int) -> list[str]:
-        """Drop the tables of a generation; return their names."""
-        names = []
-        for table in self.tables(ground, generation):
-            for view in table.views:
-                await ground.session.ddl(f"DROP MATERIALIZED VIEW IF EXISTS {quote_table(view.name, ground.keyspace)}")
-            await ground.session.ddl(f"DROP TABLE IF EXISTS {quote_table(table.name, ground.keyspace)}")
-            names.append(table.name)
-        return names
+        """Drop the tables of a generation, each behind its views; return their names."""
+        return await drop_tables(ground.session, ground.keyspace, self.tables(ground, generation))
 
     def subscribed(self, generation: int) -> str:
         """The name of a generation's subscription."""
@@ -123,7 +120,7 @@ class RowKind(Kind):
         self.name = said.name
         self.event_types = said.rules.names
         self.kept = said.plan if said.storage == "table" else None
-        self.plans = () if said.storage == "shared" else (said.plan, *(view.plan for view in said.views))
+        self.plans = () if said.storage == "shared" else (said.plan, *(view.plan for view in said.kept_views))
         self.fingerprint = fingerprint_of(
             [
                 *(shape_of(plan) for plan in (said.plan, *(view.plan for view in said.views))),
@@ -131,6 +128,7 @@ class RowKind(Kind):
                 sorted(event.__event_type__ for event in said.rules.deleting),
                 sorted(said.aggregates or ()),
                 said.storage,
+                *(f"native {view.name}" for view in said.views if view.native),
                 fields_source(said.model, ReadModel),
             ]
         )
@@ -155,7 +153,7 @@ class RowKind(Kind):
             )
         else:
             plans = [plan_of_generation(plan, generation) for plan in self.plans]
-            unique = [number for number, view in enumerate(said.views) if view.unique]
+            unique = [number for number, view in enumerate(said.kept_views) if view.unique]
             rows = RowTable(
                 session, plans[0], plans[1:], ground.keyspace, unique=unique, levels=levels_of(ground.store)
             )

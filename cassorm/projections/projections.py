@@ -151,7 +151,7 @@ class Projections:
             ProjectionError: the keys of a read model cannot be the ids of the store's streams.
         """
         for kind in self.kinds.values():
-            kind.check(self.ground)
+            await kind.check(self.ground)
         await self._registry.create()
         changed = []
         for kind in self.kinds.values():
@@ -336,6 +336,7 @@ class Projections:
                 events were parked.
         """
         kind = self._kind(name)
+        await kind.check(self.ground)
         await self._registry.create()
         active = _active(await self._registry.begin(name, kind.fingerprint))
         building = await self._registry.build(name, kind.fingerprint)

@@ -1,7 +1,7 @@
 """Read models: a row for each stream, declared as a model whose fields say which events set them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, dataclass_transform
 
 from pydantic.fields import FieldInfo
@@ -20,10 +20,11 @@ from cassorm.orm.query import Query
 from cassorm.orm.values import Int
 from cassorm.projections.active import follow_generations
 from cassorm.projections.fold import NOTHING, fold
+from cassorm.projections.live import live_rows
 from cassorm.projections.mapping import Mapped, Rules, check_event, map_from_event, steps_of
 from cassorm.projections.past import past_events
 from cassorm.projections.shared import shared_row
-from cassorm.projections.views import MOST_NAME, DeclaredView, ReadView, declared
+from cassorm.projections.views import MOST_NAME, DeclaredView, ReadView, declared, native_views
 
 Mode = Literal["async", "inline"]
 Storage = Literal["table", "shared"]
@@ -40,6 +41,7 @@ class Declared:
     required: tuple[str, ...]
     views: tuple[DeclaredView, ...]
     view_keys: tuple[tuple[str, ...], ...]
+    """Of `kept_views`."""
     aggregates: frozenset[str] | None
     mode: Mode
     storage: Storage
@@ -48,6 +50,11 @@ class Declared:
     def plan(self) -> ModelPlan:
         """The plan of the model."""
         return plan_of(self.model)
+
+    @property
+    def kept_views(self) -> tuple[DeclaredView, ...]:
+        """The views that are tables, written by whoever writes the rows; the server keeps the others."""
+        return tuple(view for view in self.views if not view.native)
 
     @property
     def guarded(self) -> bool:
@@ -200,6 +207,22 @@ class ReadModel(Model, metaclass=ReadModelMeta, abstract=True):
         row: Self | None = standing.row
         return row
 
+    @classmethod
+    def live_all(cls, store: EventStore, *, parallel: int = 4) -> AsyncGenerator[Self]:
+        """Yield the row of each stream, folded in memory while all streams are read, in no order; no table is needed.
+
+        **It reads every event of the store**, `parallel` shards at a time, and keeps few rows in memory. What was
+        appended before the first row is asked for is in it; what is appended meanwhile may be, of each stream up to
+        some version. Rows that a unique view would refuse are among them.
+
+        Raises:
+            ProjectionError: while iterating: an event cannot be mapped; a table shows the row without it.
+            QueryError: `parallel` is no number from 1 on.
+
+        Source: docs/how-to/read-models.md.
+        """
+        return live_rows(declared_of(cls), store, parallel)
+
 
 def declared_of(model: type[Any]) -> Declared:
     """What the class says.
@@ -271,6 +294,8 @@ def _declare(cls: type[ReadModel], aggregate: object, mode: object, storage: obj
         raise ModelError(
             "has views or indexes, and is kept as JSON", where=where, remedy="Remove them, or storage='shared'"
         )
+    _check_names(name, [*(view.name for view in views), *(view.name for view in plan.table.views)], where)
+    plan.table = replace(plan.table, views=(*plan.table.views, *native_views(views)))
     made = Declared(
         name,
         cls,
@@ -278,7 +303,7 @@ def _declare(cls: type[ReadModel], aggregate: object, mode: object, storage: obj
         key,
         tuple(each for each, info in cls.model_fields.items() if info.is_required() and each != key),
         views,
-        tuple(view.key for view in views),
+        tuple(view.key for view in views if not view.native),
         aggregates_of(aggregate, where),
         mode,  # type: ignore[arg-type]  # checked above
         storage,  # type: ignore[arg-type]
@@ -295,6 +320,12 @@ def _listed(said: Any) -> Sequence[Any]:
 
 def _named(rules: Rules, name: str) -> type[Event]:
     return next(event for event in rules.steps if event.__name__ == name)
+
+
+def _check_names(table: str, views: Sequence[str], where: str) -> None:
+    for number, name in enumerate(views):
+        if name in (table, *views[:number]):
+            raise ModelError(f"two tables or views have the name {name}", where=where, remedy="Give one another name")
 
 
 def _check_choice(option: str, value: object, choices: Any, where: str) -> None:

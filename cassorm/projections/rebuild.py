@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from cassorm.events.feed_status import scanned_part
 from cassorm.events.subscription import Placed, Subscription, Window
 from cassorm.events.worker import Pace, Worker
 from cassorm.projections.kinds import Ground, Kind
 from cassorm.projections.registry import Generation
-from cassorm.projections.status import scanned_part
 
 _LOOK_S = 0.25
 

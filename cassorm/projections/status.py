@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cassorm.events.position import tokens_of
-from cassorm.events.subscription import Checkpoint, Subscription
+from cassorm.events.feed_status import scanned_part
+from cassorm.events.subscription import Subscription
 from cassorm.projections.kinds import Ground, Kind
 from cassorm.projections.registry import Generation, State
 
@@ -74,15 +74,3 @@ async def _behind(ground: Ground, subscription: Subscription, shard: int, pos: i
     wanted = [pointer for pointer in pointers if subscription.may_want(pointer)]
     count = sum(pointer.to_version - pointer.from_version + 1 for pointer in wanted)
     return count, wanted[0].pos if wanted else None
-
-
-def scanned_part(checkpoints: dict[int, Checkpoint], shards: int) -> float:
-    """Which part of the store a subscription has scanned: 1 when it follows the feed in all shards."""
-    done = 0.0
-    for shard, found in checkpoints.items():
-        if found.scan_upto is None or found.scan_token is None:
-            done += found.scan_upto is None
-            continue
-        first, last = tokens_of(shard, shards)
-        done += (found.scan_token - first) / (last - first)
-    return done / shards

@@ -6,11 +6,11 @@ part. Whoever reads adds up at most as many parts as there are shards.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from cassorm.errors import ModelError, QueryError
 from cassorm.events.event import Event
+from cassorm.events.store import EventStore
 from cassorm.orm.expressions import Condition, Expression
 from cassorm.orm.fields import CK, Col, ck, col, pk
 from cassorm.orm.markers import Marker
@@ -19,17 +19,15 @@ from cassorm.orm.model_plan import ModelPlan, plan_of
 from cassorm.orm.pydantic_internals import fields_are_known
 from cassorm.orm.values import Int
 from cassorm.projections.active import follow_generations
+from cassorm.projections.live import live_totals
 from cassorm.projections.mapping import Mapped, Step, event_names, map_from_event, steps_of
 from cassorm.projections.read_model import aggregates_of
+from cassorm.projections.sums import SUMMED, plus
 from cassorm.projections.views import MOST_NAME
 
 T = TypeVar("T")
 
 _NUMBERS = ("bigint", "decimal", "int", "varint", "smallint", "tinyint")
-# Money is never rounded: a sum of more digits than these is refused.
-_EXACT = Context(prec=1_000, traps=[Inexact, InvalidOperation])
-_SUMMED = -1
-"""The shard of a row that is the sum of its parts."""
 
 if TYPE_CHECKING:
 
@@ -175,6 +173,21 @@ class Totals(Model, metaclass=TotalsMeta, abstract=True):
         found = await cls.find(**values)
         return found[0] if found else None
 
+    @classmethod
+    async def live(cls, store: EventStore, *, parallel: int = 4) -> list[Self]:
+        """All rows as the events of all streams add up to them, folded in memory, in no order; no table is needed.
+
+        **It reads every event of the store**, `parallel` shards at a time, and holds a row for each key. What was
+        appended before the call is in it; what is appended meanwhile may be, of each stream up to some version.
+
+        Raises:
+            ProjectionError: an event has no key, or what it adds is no number; `find` shows what goes without it.
+            QueryError: `parallel` is no number from 1 on, or a key cannot be stored.
+
+        Source: docs/how-to/projections.md.
+        """
+        return await live_totals(totals_of(cls), store, parallel)
+
 
 def totals_of(model: type[Any]) -> DeclaredTotals:
     """What the class says.
@@ -192,17 +205,6 @@ def totals_of(model: type[Any]) -> DeclaredTotals:
     return found
 
 
-def plus(one: Any, other: Any) -> Any:
-    """The sum of two amounts, without rounding.
-
-    Raises:
-        TypeError: they do not add up to an amount of the first one's kind.
-    """
-    if isinstance(one, Decimal):
-        return _EXACT.add(one, other)
-    return one + other
-
-
 def _summed(said: DeclaredTotals, parts: Iterable[Any]) -> list[Any]:
     found: dict[tuple[str, ...], Any] = {}
     for part in parts:
@@ -211,7 +213,7 @@ def _summed(said: DeclaredTotals, parts: Iterable[Any]) -> list[Any]:
         known = found.get(slot)
         if known is None:
             found[slot] = part
-            part.__dict__.update(shard=_SUMMED, applied=0)
+            part.__dict__.update(shard=SUMMED, applied=0)
             continue
         for name in said.sums:
             known.__dict__[name] = plus(known.__dict__[name], part.__dict__[name])

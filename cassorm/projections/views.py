@@ -1,6 +1,6 @@
 """Other tables with the rows of a read model, under another key: an order history per customer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from cassorm.orm.fields import CK, PK, Col
 from cassorm.orm.markers import Marker, Options
 from cassorm.orm.model import Model
 from cassorm.orm.model_plan import ModelPlan, plan_of
+from cassorm.schema.table import View
 
 MOST_NAME = 44
 """A table's name has room for its generation behind it."""
@@ -30,12 +31,19 @@ class ReadView:
 
     With `unique` the key holds no id of a stream: no two rows have the same. It cannot refuse what has happened: an
     event that gives a row the key of another is parked, with the ids of both.
+
+    With `native` the server keeps it, as a materialized view of the read model's table: a worker writes each row once.
+    Its key is the stream's id and one field more at most. The view follows its table by itself, a moment later:
+    `wait_for` and `applied_version` vouch for the row, not for the view. Nothing repairs a view that has come to differ
+    from its table; `cassorm schema verify-view` finds that, `rebuild-view` mends it. Cassandra creates one only where
+    `materialized_views_enabled` is true.
     """
 
     name: str
     key: Sequence[str]
     clustering: Sequence[str] = ()
     unique: bool = False
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +55,7 @@ class DeclaredView:
     partition: tuple[str, ...]
     clustering: tuple[str, ...]
     unique: bool = False
+    native: bool = False
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -68,7 +77,7 @@ def declared(owner: type[Model], view: ReadView) -> DeclaredView:
     """The view as a model that reads it.
 
     Raises:
-        ModelError: a field is none, or the stream's id is not in its key.
+        ModelError: a field is none, the stream's id is not in its key, or the server cannot keep it and is to.
     """
     plan = plan_of(owner)
     where = f"view {view.name} of {owner.__name__}"
@@ -84,6 +93,8 @@ def declared(owner: type[Model], view: ReadView) -> DeclaredView:
         problem = "names a field twice" if partition else "has no key"
         raise ModelError(problem, where=where, remedy="Name each field of the key once")
     (stream,) = plan.partition
+    if view.native:
+        _check_native(view, [name for name in names if name != stream.attribute], where)
     if view.unique:
         return _unique(owner, view, partition, names, where)
     if stream.attribute not in names:
@@ -106,7 +117,29 @@ def declared(owner: type[Model], view: ReadView) -> DeclaredView:
         __cls_kwargs__=options,
         **fields,
     )
-    return DeclaredView(view.name, model, partition, tuple(orders))
+    return DeclaredView(view.name, model, partition, tuple(orders), native=view.native)
+
+
+def native_views(views: Iterable[DeclaredView]) -> tuple[View, ...]:
+    """What the server is to keep: materialized views with all columns of the read model's table."""
+    tables = [view.plan.table for view in views if view.native]
+    return tuple(View(table.name, table.partition_key, table.clustering) for table in tables)
+
+
+def _check_native(view: ReadView, added: Sequence[str], where: str) -> None:
+    """Return when a server can keep the view; `added` are the fields of its key besides the stream's id."""
+    if view.unique:
+        raise ModelError(
+            "is unique and native: a view that the server keeps refuses nothing",
+            where=where,
+            remedy="Leave native= out: the table of a unique view is written by conditions",
+        )
+    if len(added) > 1:
+        raise ModelError(
+            f"is native, and its key adds {' and '.join(added)} to the stream's id: the server allows one field",
+            where=where,
+            remedy=f"Leave native= out: then it is a table kept from the same events; or keep {added[0]} alone",
+        )
 
 
 def _unique(

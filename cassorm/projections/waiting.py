@@ -5,9 +5,9 @@ import time
 from datetime import timedelta
 
 from cassorm.errors import QueryError, SubscriptionError
+from cassorm.events.feed_status import scanned_part
 from cassorm.events.position import Position
 from cassorm.projections.kinds import Ground, Kind
-from cassorm.projections.status import scanned_part
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 _EVERY = 4

@@ -43,6 +43,11 @@ async def measured(what: str, hosts: list[str], results: Path) -> dict[str, Any]
         ("append", ["append 1", "append 10"], ["events_bare", "events"]),
         ("read", ["read"], ["rows"]),
         ("orm", ["insert", "get", "page of 100"], ["inserted_bare", "inserted", "rows", "pages"]),
+        (
+            "feed read",
+            ["find_by_id", "find_by_id from a cache", "find_by an index", "find_by a view"],
+            ["bench_customers"],
+        ),
     ],
 )
 async def test_a_comparison_counts_in_the_database_what_was_acknowledged(
@@ -128,7 +133,7 @@ async def test_the_feed_is_measured_in_parts(tmp_path: Path) -> None:
     for arguments in (["feed"], ["write", "lag"]):
         code, _, err = await bench(*arguments)
         assert code == 2
-        assert "one of append, lag, catchup, idle" in err
+        assert "one of append, lag, catchup, idle, read" in err
 
 
 async def test_a_workload_file_is_what_is_run_and_the_keyspace_is_gone_afterwards(

@@ -163,6 +163,8 @@ class Shop:
             live = await Sale.live(self.store, sale)
             assert live is not None
             assert sales[sale] == live.model_dump()
+        assert sales == {row.sale_id: row.model_dump() async for row in Sale.live_all(self.store)}
+        assert totals == {(row.country, row.day): (row.revenue, row.sales) for row in await Revenue.live(self.store)}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -13,6 +13,9 @@ import pytest
 import pytest_asyncio
 
 from cassorm import CassandraEventStore, Database, Projections, RowCache, connect
+from cassorm.events.alive import awake
+from cassorm.events.crew_tables import Sign, carried_as
+from cassorm.events.feed_status import subscribed
 from tests.cluster.projection_process import DELAY_S, PACE, Priced, Product
 
 pytestmark = pytest.mark.cluster
@@ -109,3 +112,37 @@ async def test_without_following_the_feed_an_entry_stays_stale(place: Place) -> 
         await place.written(product, version)
     await asyncio.sleep(0.1)
     assert await price(cache, product) == 0
+
+
+async def test_what_a_killed_process_has_left_is_forgotten_later(place: Place) -> None:
+    feed, now = place.store.feed, await place.store.feed.node_clock()
+    killed, lately, alive = (f"caches of {uuid4()}" for _ in range(3))
+    for name, ago_s in ((killed, 3700), (lately, 3000), (alive, 3700)):
+        for shard in range(place.store.settings.shards):
+            await feed.begin(name, shard, now - ago_s * 1_000_000, None)
+    worker = uuid4()
+    await place.store.crew.here(worker, Sign(1, 1), [carried_as(place.store.name, alive)])
+    async with place.projections.fresh_caches(), asyncio.timeout(20):
+        while killed in (left := await subscribed(place.store)):  # noqa: ASYNC110 - of a table
+            await asyncio.sleep(0.02)
+        assert {lately, alive} < set(left)
+    await place.store.crew.leave(worker)
+    for name in (lately, alive):
+        await feed.forget(name)
+    assert await subscribed(place.store) == ["products@1"]
+
+
+async def test_after_a_long_sleep_what_is_kept_is_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cassorm.projections.freshness._LOOK_S", 0.02)
+    cache, product = place.cache(), uuid4()
+    await place.store.append(product, [Priced(price=Decimal(1))], aggregate_type="Product")
+    await place.written(product, 1)
+    async with place.projections.fresh_caches():
+        await asyncio.sleep(0.6)  # the event itself is told
+        assert await price(cache, product) == 1
+        loads = cache.loads
+        await asyncio.sleep(0.2)
+        assert (await price(cache, product), cache.loads) == (1, loads)
+        monkeypatch.setattr("cassorm.projections.freshness.awake", lambda: awake() + 61)
+        await asyncio.sleep(0.2)
+        assert (await price(cache, product), cache.loads) == (1, loads + 1)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
-from cassorm import CK, PK, CassandraEventStore, Database, Event, connect
+from cassorm import CK, PK, CassandraEventStore, Database, Event, Frozen, connect
 from cassorm.errors import QueryError
 from cassorm.events.position import shard_of
 from cassorm.events.subscription import Placed, Unfit, Window
@@ -55,6 +55,15 @@ class Moved(Event, name="TotMoved"):
 class Moves(Totals, table="moves", aggregate="Sale"):
     place: PK[str] = map_from_event(Moved)
     moves: Total[int] = count_events(Moved)
+
+
+class Tagged(Event, name="TotTagged"):
+    tags: set[str]
+
+
+class Tags(Totals, table="tags", aggregate="Sale"):
+    tags: PK[Frozen[set[str]]] = map_from_event(Tagged)
+    times: Total[int] = count_events(Tagged)
 
 
 SAID, MOVES = totals_of(Sales), totals_of(Moves)
@@ -215,7 +224,7 @@ class _Forgetful(Part):
 
 async def _unconditional(self: TotalsTable, key: Any, shard: int, before: Part | None, after: Part) -> bool:
     """Write whatever stands there."""
-    row = (*self.encoded(key), shard)
+    row = (*self.adder.encoded(key), shard)
     text = "INSERT INTO country_sales (country, product, shard, amount, lines, applied) VALUES (?, ?, ?, ?, ?, ?)"
     await self._session.execute(text, (*row, *after.amounts, after.applied))
     return True
@@ -276,3 +285,15 @@ async def test_an_event_that_says_the_whole_key_needs_none_before_it(place: Plac
     event.version = 7  # as if there were others, which nobody finds
     await feeder(window(0, [Placed(event, event.position)], 0, done.position.micros))
     assert await table.read(("Leeds",), 0) == Part((1,), done.position.micros)
+
+
+async def test_a_key_may_be_a_set(place: Place) -> None:
+    stream, said = uuid4(), totals_of(Tags)
+    both = Tagged(tags={"a", "b"})
+    done = await place.store.append(stream, [both, Tagged(tags={"a"}), both], aggregate_type="Sale")
+    await place.db.create(Tags)
+    table = TotalsTable(place.db, plan_of_generation(said.plan, 1), place.keyspace, said)
+    events = [Placed(each, each.position) for each in await place.store.get_events(stream)]
+    await TotalsFeeder(said, table, place.store)(window(0, events, 0, done.position.micros))
+    for tags, times in (({"b", "a"}, 2), ({"a"}, 1)):
+        assert await table.read((tags,), 0) == Part((times,), done.position.micros)

@@ -49,6 +49,8 @@ from cassorm import (
     Subscription,
     TimeUUID,
     TinyInt,
+    Total,
+    Totals,
     Udt,
     VarInt,
     Vector,
@@ -56,6 +58,7 @@ from cassorm import (
     View,
     Worker,
     Written,
+    add_from_event,
     after_delete,
     after_save,
     before_delete,
@@ -305,7 +308,15 @@ class Purse(ReadModel, table="purses", aggregate="Purse"):
     balance: Col[Decimal] = map_from_event(Booked, lambda e, row: row.balance + e.amount, default=Decimal(0))
     state: Col[str] = map_from_event({Opened: "open"})
     __indexes__ = ["state"]
-    __views__ = [ReadView("purses_by_owner", key="owner", clustering=["purse_id"])]
+    __views__ = [
+        ReadView("purses_by_owner", key="owner", clustering=["purse_id"]),
+        ReadView("purses_by_balance", key="purse_id", clustering="balance desc", native=True),
+    ]
+
+
+class Balances(Totals, table="balances", aggregate="Purse"):
+    owner: PK[str] = map_from_event(Opened)
+    balance: Total[Decimal] = add_from_event(Booked, "amount")
 
 
 async def follow(db: Database) -> list[Purse]:
@@ -327,9 +338,17 @@ async def follow(db: Database) -> list[Purse]:
         balance: Decimal = row.balance
         folded: Purse | None = await Purse.live(store, purse)
         assert folded == row
+        every: list[Purse] = [each async for each in Purse.live_all(store, parallel=2)]
+        assert every == [row]
+        sums: list[Balances] = await Balances.live(store)
+        total: Decimal = sums[0].balance
+        assert total == balance
         assert balance == 5
         found: list[Purse] = await Purse.find_by(owner="o")
         open_ones: list[Purse] = await Purse.where(Purse.state == "open").all()
+        by_balance = Purse.view("purses_by_balance")
+        shown: Purse | None = await by_balance.where(by_balance.purse_id == purse).into(Purse).first()
+        assert shown in (None, row)  # the server may be a moment behind
         projections.stop()
         await running
         worker = Worker(store, [Subscription("hear", hear)])

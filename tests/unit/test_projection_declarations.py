@@ -146,6 +146,30 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
         {},
         r"view v of Bad: has clustering=, the stream's id, .* in a key that is unique",
     ),
+    "a native view that is unique": (
+        {**GOOD[0], "__views__": [ReadView("v", key="customer", unique=True, native=True)]},
+        GOOD[1],
+        {},
+        r"view v of Bad: is unique and native: .*Leave native= out",
+    ),
+    "a native view by two fields": (
+        {**GOOD[0], "note": col(default=""), "__views__": [ReadView("v", ["customer"], ["note", "id"], native=True)]},
+        {**GOOD[1], "note": Col[str]},
+        {},
+        r"view v of Bad: is native, and its key adds customer and note to the stream's id: .*Leave native= out: ",
+    ),
+    "a native view in a shared table": (
+        {**GOOD[0], "__views__": [ReadView("v", "customer", "id", native=True)]},
+        GOOD[1],
+        {"storage": "shared"},
+        r"has views or indexes, and is kept as JSON",
+    ),
+    "two views of one name": (
+        {**GOOD[0], "__views__": [ReadView("v", "customer", "id"), ReadView("v", "customer", "id", native=True)]},
+        GOOD[1],
+        {},
+        r"Bad: two tables or views have the name v",
+    ),
     "a view in no order": (
         {**GOOD[0], "__views__": [ReadView("v", key="customer", clustering=["id down"])]},
         GOOD[1],
@@ -171,6 +195,7 @@ def test_a_read_model_has_the_table_its_fields_say_and_the_version_applied() -> 
         "note": "text",
     }
     assert [index.column for index in table.indexes] == ["customer"]
+    assert table.views == ()
     view = table_of(Known.view("decl_by_note"))
     assert (view.partition_key, view.clustering) == (("note",), (("customer", "asc"), ("id", "desc")))
     with pytest.raises(QueryError, match=r"has no view 'x'. Views of it: decl_by_note"):
