@@ -14,7 +14,7 @@ demo: $(VENV)/installed-all  ## Replay a month of shop data through event stream
 	$(BIN)/cassorm node run -- $(BIN)/python -m examples.ecommerce replay --data $(DATA) --from both
 
 test: setup  ## Every test, on a real Cassandra that it starts itself: one for each of two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup  ## Style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -10,10 +10,10 @@ Source: docs/explanation/feed.md.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from cassorm.errors import ClusterError, ConfigurationError
@@ -104,9 +104,9 @@ class Presence:
             if not self._tasks:
                 self._last_beat = awake()
                 loop = asyncio.get_running_loop()
-                self._tasks = [loop.create_task(self._go_on())]
+                self._tasks = [loop.create_task(self._repeat(self.beat, self._pace.beat))]
                 if self._tables.rung:
-                    self._tasks.append(loop.create_task(self._listen()))
+                    self._tasks.append(loop.create_task(self._repeat(self._listen, self._pace.idle)))
             yield
         finally:
             self._members.remove(member)
@@ -175,28 +175,24 @@ class Presence:
             for member in self._members:
                 member.stir()
 
-    async def _go_on(self) -> None:
+    async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]], pause: timedelta) -> None:
         while True:
-            await asyncio.sleep(self._pace.beat.total_seconds())
+            await asyncio.sleep(pause.total_seconds())
             try:
-                await self.beat()
+                await step()
             except ClusterError as error:
                 logger.warning("worker %s: %s", self.id, error)
             except Exception:
+                # Its next turn may go well; if not, others see to what it does not do.
                 logger.exception("worker %s goes on after an error of its own", self.id)
 
     async def _listen(self) -> None:
         """Stir those at whose stores somebody rings."""
-        while True:
-            try:
-                bells = await self._tables.bells(self.now() / 1e6)
-                for member in self._members:
-                    if member.store in bells and bells[member.store] != self._rung.get(member.store):
-                        member.stir(rung=True)
-                self._rung = bells
-            except ClusterError as error:
-                logger.warning("worker %s: %s", self.id, error)
-            await asyncio.sleep(self._pace.idle.total_seconds())
+        bells = await self._tables.bells(self.now() / 1e6)
+        for member in self._members:
+            if member.store in bells and bells[member.store] != self._rung.get(member.store):
+                member.stir(rung=True)
+        self._rung = bells
 
 
 class Crew:

@@ -19,7 +19,7 @@ from tests.cluster.test_feed_worker import QUICK, Jotted, Told, until, write
 
 pytestmark = pytest.mark.cluster
 
-STORES, SHARDS = 8, 4
+STORES, SHARDS = 5, 4
 CALM = replace(
     QUICK,
     idle=timedelta(milliseconds=500),
