@@ -23,7 +23,7 @@ lint: setup  ## Style, types and the direction of imports
 	$(BIN)/lint-imports
 
 soak: setup  ## The fault tests in their long form, an hour of crashes, races and cancellations; a stream of a million
-	CASSORM_SOAK=1 $(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	CASSORM_SOAK=1 $(BIN)/python -m pytest tests/faults tests/flows/test_shop_on_a_node.py $(PYTEST_ARGS)
 	$(BIN)/cassorm bench soak --minutes 15
 	$(BIN)/cassorm bench soak --minutes 15 --nodes 3
 	$(BIN)/cassorm bench load --local

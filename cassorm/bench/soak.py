@@ -31,6 +31,8 @@ SHARDS = 8
 STREAMS = 240
 WRITERS, WORKERS = 2, 3
 _CALM_S = 90
+_BEGIN_S = 60
+"""How long the first processes may take to begin; the time of the soak counts from then on."""
 """So long the end may take: workers catch up, and nothing that was sent can land any more."""
 
 
@@ -79,7 +81,7 @@ class Crew:
             streams=self.streams,
             journal=str(self.journals(member)[-1]),
             predecessors=[str(journal) for journal in predecessors],
-            lasts_s=max(0.0, self.ends_at - monotonic()),
+            lasts_s=max(0.0, self.ends_at - monotonic()) + _BEGIN_S,
         )
         member.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "cassorm.bench.soak_process", member.role, json.dumps(asdict(plan))
@@ -194,6 +196,8 @@ async def soak(
             streams = [uuid4() for _ in range(STREAMS)]
             crew = Crew(folder, list(hosts), keyspace, [str(one) for one in streams], monotonic() + minutes * 60)
             async with _processes(crew):
+                await _begun(crew)
+                crew.ends_at = monotonic() + minutes * 60
                 await _storm(crew, nodes)
                 await crew.end("write", 40)
                 found = await _calm(store, session, crew, streams)
@@ -225,6 +229,14 @@ async def _processes(crew: Crew) -> AsyncIterator[None]:
             if member.process is not None and member.process.returncode is None:
                 member.process.kill()
                 await member.process.wait()
+
+
+async def _begun(crew: Crew) -> None:
+    """Return when every process has written something, or has had long enough for it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_BEGIN_S):
+            while len(crew.at_work) < len(crew.members):  # noqa: ASYNC110 - files, that other processes write
+                await asyncio.sleep(0.1)
 
 
 async def _storm(crew: Crew, nodes: Nodes) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -12,6 +14,9 @@ from cassorm.projections.fold import Change
 from cassorm.projections.registry import Registry
 from cassorm.projections.row_writer import RowTable
 from tests.faults.feed_process import QUICK
+
+PATIENT = replace(QUICK, lease=timedelta(seconds=4))
+"""One that let go of its shard would not come further: its rows are counted."""
 
 
 class Counted(Event, name="RebuildCounted"):
@@ -44,4 +49,4 @@ async def rebuild(hosts: Sequence[str], keyspace: str, written: Path, most: int)
     RowTable.write = write_and_tell  # type: ignore[method-assign]
     Registry.switch = die  # type: ignore[method-assign]
     async with connect(hosts, keyspace=keyspace) as db, CassandraEventStore(db, keyspace=keyspace) as store:
-        await Projections(store, [Count], pace=QUICK).rebuild("counts")
+        await Projections(store, [Count], pace=PATIENT).rebuild("counts")

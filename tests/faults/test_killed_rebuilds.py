@@ -19,9 +19,9 @@ from cassorm.events.subscription import Checkpoint
 from cassorm.events.worker import Worker
 from cassorm.projections.rebuild import RebuildProgress
 from cassorm.projections.registry import State
-from tests.faults.feed_process import QUICK, Member
+from tests.faults.feed_process import Member
 from tests.faults.feeding import until
-from tests.faults.rebuild_process import Count, Counted, rebuild
+from tests.faults.rebuild_process import PATIENT, Count, Counted, rebuild
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 
@@ -83,11 +83,11 @@ async def place(cassandra_hosts: list[str]) -> AsyncIterator[Place]:
 async def test_a_rebuild_that_was_killed_goes_on_and_equals_what_live_tables_hold(
     place: Place, cassandra_hosts: list[str], tmp_path: Path
 ) -> None:
-    projections = Projections(place.store, [Count], db=place.db, pace=QUICK)
+    projections = Projections(place.store, [Count], db=place.db, pace=PATIENT)
     await projections.create()
     quiet, busy = [uuid4() for _ in range(400)], [uuid4() for _ in range(5)]
     await place.count(quiet)
-    live = Worker(place.store, await projections.subscriptions(), pace=QUICK)
+    live = Worker(place.store, await projections.subscriptions(), pace=PATIENT)
     feeding, stopping = asyncio.create_task(live.run()), asyncio.Event()
 
     async def traffic() -> None:
@@ -99,10 +99,10 @@ async def test_a_rebuild_that_was_killed_goes_on_and_equals_what_live_tables_hol
         arguments = (cassandra_hosts, place.store.keyspace, tmp_path / f"{name}-rows", most)
         return Member(rebuild, *arguments, log=tmp_path / name)
 
+    first, second = start("first", 200), None
     appending = asyncio.create_task(traffic())
     try:
-        first = start("first", 200)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not await place.behind(quiet):
                 assert first.alive, first.log.read_text()
                 await asyncio.sleep(0.05)
@@ -113,27 +113,32 @@ async def test_a_rebuild_that_was_killed_goes_on_and_equals_what_live_tables_hol
         assert [each.state for each in await projections.generations("counts")] == [State.ACTIVE, State.BUILDING]
 
         second = start("second", 10**6)
-        await until(lambda: not second.alive, 30)
+        await until(lambda: not second.alive, 60)
         assert second.exitcode == -signal.SIGKILL
         assert [each.state for each in await projections.generations("counts")] == [State.ACTIVE, State.BUILDING]
         assert all(each.scan_upto is None for each in (await place.checkpoints()).values())
         again = written(tmp_path / "second-rows")
         assert again >= set(quiet) - written(tmp_path / "first-rows"), "what the first did not come to"
         assert not again & behind, "it did not scan from the beginning"
-    finally:
+
         stopping.set()
         await appending
-    told = list[RebuildProgress]()
-    made = await projections.rebuild("counts", progress=told.append)
-    assert (made.number, made.state) == (2, State.ACTIVE)
-    assert told[0].scanned == 1
-    folded = await place.folded()
-    assert len(folded) == len(quiet) + len(busy)
-    async with asyncio.timeout(20):
-        while await place.rows() != [folded, folded]:  # noqa: ASYNC110 - of a table
-            await asyncio.sleep(0.05)
-    live.stop()
-    await feeding
+        told = list[RebuildProgress]()
+        made = await projections.rebuild("counts", progress=told.append)
+        assert (made.number, made.state) == (2, State.ACTIVE)
+        assert told[0].scanned == 1
+        folded = await place.folded()
+        assert len(folded) == len(quiet) + len(busy)
+        async with asyncio.timeout(20):
+            while await place.rows() != [folded, folded]:  # noqa: ASYNC110 - of a table
+                await asyncio.sleep(0.05)
+    finally:
+        for member in (first, second):
+            if member is not None:
+                await member.kill()
+        stopping.set()
+        live.stop()
+        await asyncio.gather(appending, feeding)
     assert await place.rows("_g2") == await place.rows()
 
 
