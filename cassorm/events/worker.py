@@ -235,9 +235,12 @@ class Worker:
         """Claim what falls to this worker and is free, let go of what falls to another."""
         self._asked = await self._feed.asked()
         async with self._changing_hands:
-            await self._share_resolving()
+            resolving = self._mine(self._alive.workers(self.store))
+            await self._claim_marks(resolving)
             for subscription in self.subscriptions.values():
                 await self._share_out(subscription)
+            # Last: whoever is let go of is closed up to the present first.
+            await self._release_marks(resolving)
         self._lacks = bool(self._missing())
 
     def _missing(self) -> set[tuple[str | None, int]]:
@@ -249,12 +252,13 @@ class Worker:
                 falls |= {(name, shard) for shard in self._mine(alive.workers(carried_as(self.store, name)))}
         return falls - self._running.keys() - {(None, shard) for shard in self._watch.resolvers}
 
-    async def _share_resolving(self) -> None:
-        resolving = self._mine(self._alive.workers(self.store))
+    async def _release_marks(self, resolving: set[int]) -> None:
         for shard in [shard for name, shard in self._held if name is None and shard not in resolving]:
             self._watch.resolvers.pop(shard, None)
             await self._feed.release(shard, self.id, self._held[None, shard])
             self._held.pop((None, shard), None)
+
+    async def _claim_marks(self, resolving: set[int]) -> None:
         missing = sorted(resolving - self._watch.resolvers.keys())
         if missing:
             for shard, standing in (await self._feed.standings(missing)).items():
