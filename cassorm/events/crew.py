@@ -106,7 +106,7 @@ class Presence:
                 loop = asyncio.get_running_loop()
                 self._tasks = [loop.create_task(self._repeat(self.beat, self._pace.beat))]
                 if self._tables.rung:
-                    self._tasks.append(loop.create_task(self._repeat(self._listen, self._pace.idle)))
+                    self._tasks.append(loop.create_task(self._repeat(self._listen, 2 * self._pace.idle)))
             yield
         finally:
             self._members.remove(member)
@@ -221,7 +221,7 @@ class Crew:
 
     def between_turns(self, pause: timedelta) -> float:
         """Return how many seconds a worker that rests waits before it does again what else it does at this pace."""
-        return self._spread(pause, _TURNS_PER_S)
+        return self._spread(max(pause, self.pace.resting), _TURNS_PER_S)
 
     def between_closings(self, pause: timedelta, shards: int) -> float:
         """Return for how many seconds a worker leaves each of its shards alone in which nothing happens."""

@@ -15,7 +15,7 @@ class Pace:
     """How far closing trails the present: so that few writers have to begin again."""
     closing: timedelta = timedelta(seconds=1)
     busy: timedelta = timedelta(milliseconds=5)
-    idle: timedelta = timedelta(milliseconds=500)
+    idle: timedelta = timedelta(milliseconds=250)
     """Between two looks at the feed: when there was something a moment ago, and when there was not."""
     overlap: timedelta = timedelta(milliseconds=100)
     """How far each look goes back: what lands later still is found when the shard is closed."""
@@ -24,5 +24,7 @@ class Pace:
     """How long a worker that is stopped waits for its handlers."""
     calm: timedelta = timedelta(seconds=10)
     """So long after something came a worker takes its store for one at rest."""
+    resting: timedelta = timedelta(seconds=2)
+    """Between two looks of a worker at rest at anything but the feed: operators' wishes, pointers that come late."""
     rest: timedelta = timedelta(minutes=5)
     """How often a shard in which nothing happens is closed all the same."""

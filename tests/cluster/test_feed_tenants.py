@@ -26,6 +26,7 @@ CALM = replace(
     beat=timedelta(seconds=1),
     lease=timedelta(seconds=6),
     calm=timedelta(milliseconds=600),
+    resting=timedelta(milliseconds=250),
 )
 """The pace of production where it counts: between two looks, and between two signs of life."""
 
