@@ -131,6 +131,8 @@ class Around:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._ended_by: int | None = None
+        self._early: list[int] | None = None
+        """Signals that came while the command was being started; None before that."""
 
     async def run(self) -> int:
         """The command's exit code; 128 and the signal when a signal ended it, or us before it began."""
@@ -151,15 +153,26 @@ class Around:
             hosts = ",".join(cluster.hosts)
             note(f"cassorm: Cassandra is ready after {time.monotonic() - began:.1f} s: CASSORM_HOSTS={hosts}")
             environment = os.environ | {"CASSORM_HOSTS": hosts}
+            self._early = []
             self._process = await asyncio.create_subprocess_exec(*self._command, env=environment)
+            for number in self._early:
+                self._send(number)
             code = await self._process.wait()
         return code if code >= 0 else 128 - code
 
     def _pass_on(self, number: int, cancel: Callable[[], bool]) -> None:
-        if self._process is None:
+        if self._process is not None:
+            self._send(number)
+        elif self._early is not None:
+            # The command may run already, and have said so: it is the one that is meant.
+            self._early.append(number)
+        else:
             self._ended_by = number
             cancel()
-        elif self._process.returncode is None and not (number == signal.SIGINT and _terminal_sends_to_all()):
+
+    def _send(self, number: int) -> None:
+        assert self._process is not None  # noqa: S101 - it was started
+        if self._process.returncode is None and not (number == signal.SIGINT and _terminal_sends_to_all()):
             self._process.send_signal(number)
 
 
