@@ -154,15 +154,15 @@ class Around:
             note(f"cassorm: Cassandra is ready after {time.monotonic() - began:.1f} s: CASSORM_HOSTS={hosts}")
             environment = os.environ | {"CASSORM_HOSTS": hosts}
             self._early = []
-            self._process = await asyncio.create_subprocess_exec(*self._command, env=environment)
+            self._process = process = await asyncio.create_subprocess_exec(*self._command, env=environment)
             for number in self._early:
-                self._send(number)
-            code = await self._process.wait()
+                _send(process, number)
+            code = await process.wait()
         return code if code >= 0 else 128 - code
 
     def _pass_on(self, number: int, cancel: Callable[[], bool]) -> None:
         if self._process is not None:
-            self._send(number)
+            _send(self._process, number)
         elif self._early is not None:
             # The command may run already, and have said so: it is the one that is meant.
             self._early.append(number)
@@ -170,10 +170,10 @@ class Around:
             self._ended_by = number
             cancel()
 
-    def _send(self, number: int) -> None:
-        assert self._process is not None  # noqa: S101 - it was started
-        if self._process.returncode is None and not (number == signal.SIGINT and _terminal_sends_to_all()):
-            self._process.send_signal(number)
+
+def _send(process: asyncio.subprocess.Process, number: int) -> None:
+    if process.returncode is None and not (number == signal.SIGINT and _terminal_sends_to_all()):
+        process.send_signal(number)
 
 
 def _terminal_sends_to_all() -> bool:

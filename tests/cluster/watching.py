@@ -14,7 +14,8 @@ class Heartbeat:
     """A task that wants to run every 5 ms, and for how long the loop was blocked instead.
 
     A machine that is busy holds up the loop as well. So a thread beats beside the task: only while the thread goes on
-    and the task does not is the loop blocked, and the thread's beats tell for how long.
+    and the task does not is the loop blocked, and the thread's beats tell for how long. A call that waits counts in full;
+    a step that computes in Python shares the interpreter with the thread, and counts about half.
     """
 
     _EVERY_S = 0.005
