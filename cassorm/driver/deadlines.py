@@ -12,7 +12,7 @@ class Deadlines(Generic[T]):
     """Sets of things that fall due together, a tick of `tick_s` seconds each: never early, late by a tick or two.
 
     Adding and dropping are an operation on a set, nothing is left behind by what was dropped, and the loop is woken
-    only while something waits.
+    for what waits alone; for what was dropped, once at most.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expire: Callable[[T], None], *, tick_s: float = 0.02) -> None:
@@ -55,9 +55,10 @@ class Deadlines(Generic[T]):
     def _on_tick(self) -> None:
         self._timer = None
         now = int(monotonic() / self._tick_s)
-        due = sorted(tick for tick in self._buckets if tick <= now)
-        for tick in due:
-            for thing in self._buckets.pop(tick):
-                self._expire(thing)
+        for tick in sorted(self._buckets):
+            # What was added and dropped again is gone: nobody is woken for it.
+            if tick <= now or not self._buckets.get(tick):
+                for thing in self._buckets.pop(tick, ()):
+                    self._expire(thing)
         if self._buckets and self._timer is None:
             self._wake_at(min(self._buckets))

@@ -93,13 +93,15 @@ class Watch:
 
         async def publish(shard: int, feed: ShardFeed) -> bool:
             pointers = by_shard.get(shard, [])
-            feed.looked_upto = max(feed.looked_upto, now - overlap)
             something = bool(pointers or feed.unsettled) and (bool(await feed.look(pointers)) or bool(feed.unsettled))
             feed.taken(min(numbers(shard), default=feed.count))
             return something
 
+        for feed in feeds.values():
+            feed.looked_upto = max(feed.looked_upto, now - overlap)
+        moving = [item for item in feeds.items() if item[0] in by_shard or item[1].unsettled or item[1].published]
         # Side by side: one shard after the other, the last would wait for the events of all others.
-        return any(await asyncio.gather(*(publish(shard, feed) for shard, feed in feeds.items())))
+        return any(await asyncio.gather(*(publish(*item) for item in moving)))
 
     def _latest(self) -> int:
         """Return up to where to look for pointers: wherever a writer's clock may stand, or the node's."""

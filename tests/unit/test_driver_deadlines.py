@@ -1,4 +1,7 @@
 import asyncio
+import time
+
+import pytest
 
 from cassorm.driver.deadlines import Deadlines
 
@@ -28,6 +31,25 @@ async def test_what_was_dropped_never_falls_due_and_leaves_nothing_behind() -> N
     assert due == [-1]
     assert deadlines._buckets == {}
     assert deadlines._timer is None
+
+
+async def test_the_loop_is_woken_once_for_all_that_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    wakes: list[float] = []
+    tick = Deadlines._on_tick
+
+    def counted(deadlines: Deadlines[int]) -> None:
+        wakes.append(time.monotonic())
+        tick(deadlines)
+
+    monkeypatch.setattr(Deadlines, "_on_tick", counted)
+    deadlines: Deadlines[int] = Deadlines(asyncio.get_running_loop(), lambda thing: None, tick_s=0.002)
+    for thing in range(40):
+        deadlines.add(thing, 0.15).discard(thing)
+        await asyncio.sleep(0.002)
+    assert len(deadlines._buckets) > 10
+    await asyncio.sleep(0.25)
+    assert deadlines._buckets == {}
+    assert len(wakes) <= 3  # a loop's timers may come a little early
 
 
 async def test_a_thousand_deadlines_wait_on_one_timer() -> None:
