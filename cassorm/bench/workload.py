@@ -133,8 +133,8 @@ class Workload(_Form):
             update={
                 "concurrencies": [self.middle_concurrency],
                 "rounds": min(self.rounds, 2),
-                "seconds": min(self.seconds, 0.2),
-                "warmup_seconds": min(self.warmup_seconds, 0.3),
+                "seconds": min(self.seconds, 0.1),
+                "warmup_seconds": min(self.warmup_seconds, 0.1),
                 "rows": min(self.rows, 200),
                 "scan_rows": min(self.scan_rows, 2_000),
                 "replay_events": min(self.replay_events, 2_000),
