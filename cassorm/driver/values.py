@@ -105,9 +105,13 @@ def _timestamp(value: datetime | int) -> bytes:
 
 
 def _double(value: float) -> bytes:
-    if type(value) is float or (isinstance(value, float | int) and not isinstance(value, bool)):
+    if type(value) is float:
         return _pack_double(value)
-    raise TypeError("not a number")
+    if not isinstance(value, float | int) or isinstance(value, bool):
+        raise TypeError("not a number")
+    if isinstance(value, int) and float(value) != value:
+        raise ValueError(f"no double equals {value}")
+    return _pack_double(value)
 
 
 def _boolean(value: bool) -> bytes:

@@ -92,7 +92,12 @@ def of_float(cql: str) -> Codec:
     def encode(value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError(f"a {type(value).__name__} is no float")
-        return round32(value) if cql == "float" else float(value)
+        if cql == "float":
+            return round32(value)
+        number = float(value)
+        if isinstance(value, int) and number != value:
+            raise ValueError(f"no double equals {value}; the nearest is {number:.0f}")
+        return number
 
     return Codec(CqlType(cql), encode, plain=cql == "double")
 

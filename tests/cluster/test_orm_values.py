@@ -536,7 +536,7 @@ ODDITIES = st.sampled_from(
             (1, 2),
             (None, None, None),
         ),
-        *({"\ud800"}, ["\ud800"], {"a": "\ud800"}, {"\ud800": 1}, [2**63], {2**63: {"a"}}, [[[1]]], iter([1]), "abc"),
+        *({"\ud800"}, ["\ud800"], {"a": "\ud800"}, {"\ud800": 1}, [2**63], [2**63 - 1, 1], {2**63: {"a"}}, [[[1]]], iter([1]), "abc"),
         *(BROKEN, Street(name="\ud800"), Street.model_construct(name="a", number=2**31)),
         *(Address.model_construct(street=BROKEN), Plainly(n=2**63), Odd(class_=1, small=300), Plainly(n=1)),
         Odd(class_=1, at=datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))),

@@ -51,6 +51,7 @@ def test_timestamps_are_exact_milliseconds_whatever_their_zone() -> None:
         (cqltypes.UUIDType, "not-a-uuid"),
         (cqltypes.DoubleType, Decimal("0.1")),
         (cqltypes.DoubleType, True),
+        (cqltypes.DoubleType, 2**63 - 1),
         (cqltypes.BooleanType, 5),
     ],
 )
