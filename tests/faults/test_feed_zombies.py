@@ -101,9 +101,12 @@ async def test_a_former_owner_cannot_set_a_checkpoint_back(store: CassandraEvent
     await feed.begin(name, 0, resolved, None)
     await feed.take(name, 0, zombie, 0)
     first = await store.append(stream, [Entered(number=1)])
-    await store.append(stream, [Entered(number=2)])
+    second = await store.append(stream, [Entered(number=2)])
     async with Telling(store, name) as heir:
         await until(lambda: (stream, 2) in heir.told)
+        async with asyncio.timeout(20):
+            while (await feed.checkpoints(name, [0]))[0].pos < second.position.micros:  # noqa: ASYNC110 - of a table
+                await asyncio.sleep(0.02)
     # The zombie, which had handled version 1, wakes up and says so.
     owner, epoch = (zombie, 1) if protected else (None, (await feed.checkpoints(name, [0]))[0].epoch)
     saved = await feed.save(name, 0, first.position.micros, owner, epoch)  # type: ignore[arg-type]  # whoever owns it
