@@ -22,6 +22,8 @@ from cassandra.cqltypes import (
     VectorType,
 )
 
+from cassorm.cql.numbers import exact_double
+
 Encoder = Callable[[Any], bytes]
 
 _BARE = re.compile("[a-z][a-z0-9_]*")
@@ -109,9 +111,7 @@ def _double(value: float) -> bytes:
         return _pack_double(value)
     if not isinstance(value, float | int) or isinstance(value, bool):
         raise TypeError("not a number")
-    if isinstance(value, int) and float(value) != value:
-        raise ValueError(f"no double equals {value}")
-    return _pack_double(value)
+    return _pack_double(exact_double(value))
 
 
 def _boolean(value: bool) -> bytes:

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, cast
 from uuid import UUID
 
+from cassorm.cql.numbers import exact_double
 from cassorm.cql.types import CqlType
 from cassorm.orm.values import Duration, round32
 
@@ -92,12 +93,7 @@ def of_float(cql: str) -> Codec:
     def encode(value: Any) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise TypeError(f"a {type(value).__name__} is no float")
-        if cql == "float":
-            return round32(value)
-        number = float(value)
-        if isinstance(value, int) and number != value:
-            raise ValueError(f"no double equals {value}; the nearest is {number:.0f}")
-        return number
+        return round32(value) if cql == "float" else exact_double(value)
 
     return Codec(CqlType(cql), encode, plain=cql == "double")
 
